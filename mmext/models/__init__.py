@@ -1,0 +1,1 @@
+"""Models by role. Registered classes are imported by name, see :mod:`mmext.registry`."""
