@@ -12,23 +12,19 @@ may go. ``mmext doctor`` prints that table.
 """
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib.abc
 import importlib.util
 import os
 import sys
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """A package that mmext stands on: import name, distribution and accepted versions."""
 
     module: str
@@ -54,8 +50,7 @@ HOSTS = {
 }
 
 
-@dataclass(frozen=True)
-class Repair:
+class Repair(NamedTuple):
     """One cure: what it does, why, when it may go, and whether this environment needs it."""
 
     name: str
@@ -101,6 +96,8 @@ def torchvision_extension_is_broken() -> bool:
     ]
     if not libraries:
         return True
+    import ctypes
+
     import torch  # noqa: F401  its libraries must be in the process first
     try:
         ctypes.CDLL(str(libraries[0]))
@@ -204,6 +201,8 @@ def refuse_pickled_checkpoints(trust: bool) -> None:
 
 
 def _put_atomically(self: Any, obj: bytes, filepath: str | Path) -> None:
+    import tempfile
+
     path = Path(filepath)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
@@ -241,6 +240,29 @@ def repair(trust_checkpoint: bool = False) -> None:
     arm()
     refuse_pickled_checkpoints(trust_checkpoint)
     write_files_atomically()
+
+
+# ------------------------------------------------------------------------- for the hosts' own tools
+
+START_UP_FILE = 'mmext-hosts.pth'
+_START_UP_LINE = "import importlib.util as u; u.find_spec('mmext') and __import__('mmext')\n"
+
+
+def arm_every_process(site_packages: Path) -> Path:
+    """Arm the import-time repairs in every process of this Python environment.
+
+    The hosts' own scripts import torchvision and read configs before anything of mmext is
+    imported. A start-up file makes Python import mmext (a few milliseconds) first.
+
+    Args:
+        site_packages: The environment's folder of packages.
+
+    Returns:
+        The file that was written; delete it to undo.
+    """
+    file = site_packages / START_UP_FILE
+    file.write_text(_START_UP_LINE)
+    return file
 
 
 REPAIRS = (

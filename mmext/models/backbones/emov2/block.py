@@ -96,7 +96,7 @@ class ExpandConv(nn.Module):
 
 
 def _to_windows(x: Tensor, heads: int, rows: int, cols: int, span: Span) -> Tensor:
-    """Cut ``(B, G*D, H, W)`` into ``rows x cols`` windows: ``(N, G, T, D)``.
+    """View ``(B, G*D, H, W)`` as ``rows x cols`` windows: ``(B, rows, cols, G, P, P, D)``.
 
     A close window is a contiguous block; a remote one holds every ``rows``-th row and ``cols``-th
     column, a lattice over the whole map.
@@ -104,19 +104,16 @@ def _to_windows(x: Tensor, heads: int, rows: int, cols: int, span: Span) -> Tens
     batch, channels, height, width = x.shape
     dim, high, wide = channels // heads, height // rows, width // cols
     if span == 'close':
-        x = x.view(batch, heads, dim, rows, high, cols, wide).permute(0, 3, 5, 1, 4, 6, 2)
-    else:
-        x = x.view(batch, heads, dim, high, rows, wide, cols).permute(0, 4, 6, 1, 3, 5, 2)
-    return x.reshape(batch * rows * cols, heads, high * wide, dim)
+        return x.view(batch, heads, dim, rows, high, cols, wide).permute(0, 3, 5, 1, 4, 6, 2)
+    return x.view(batch, heads, dim, high, rows, wide, cols).permute(0, 4, 6, 1, 3, 5, 2)
 
 
-def _from_windows(x: Tensor, height: int, width: int, rows: int, cols: int, span: Span) -> Tensor:
-    """Inverse of :func:`_to_windows`: ``(N, G, T, E) -> (B, G*E, H, W)``."""
-    windows, heads, _, dim = x.shape
-    batch, high, wide = windows // (rows * cols), height // rows, width // cols
-    x = x.view(batch, rows, cols, heads, high, wide, dim)
-    order = (0, 3, 6, 1, 4, 2, 5) if span == 'close' else (0, 3, 6, 4, 1, 5, 2)
-    return x.permute(order).reshape(batch, heads * dim, height, width)
+def _from_windows(x: Tensor, span: Span) -> Tensor:
+    """Inverse of :func:`_to_windows`: ``(B, rows, cols, G, P, P, E) -> (B, G*E, H, W)``."""
+    batch, rows, cols, heads, high, wide, dim = x.shape
+    order = (0, 1, 4, 2, 5, 3, 6) if span == 'close' else (0, 4, 1, 5, 2, 3, 6)
+    x = x.permute(order).reshape(batch, rows * high, cols * wide, heads * dim)
+    return x.permute(0, 3, 1, 2)
 
 
 class SpanningAttention(nn.Module):
@@ -178,7 +175,7 @@ class SpanningAttention(nn.Module):
         height, width = x.shape[-2:]
         high = self.window_size if self.window_size > 0 else height
         wide = self.window_size if self.window_size > 0 else width
-        rows, cols = -(-height // high), -(-width // wide)
+        rows, cols = (height + high - 1) // high, (width + wide - 1) // wide
         if rows * high != height or cols * wide != width:
             x = F.pad(x, (0, cols * wide - width, 0, rows * high - height))
         values = x if self.attn_pre else self.v(x)
@@ -193,17 +190,15 @@ class SpanningAttention(nn.Module):
         # One window: remote and close are the same tokens in the same order.
         once = rows == cols == 1 and dropout == 0.
         spans = self.spans[:1] if once else self.spans
-        queries, keys = qk.chunk(2, dim=1)
-        windows = [
+        queries, keys, values = (
             torch.cat([_to_windows(part, self.heads, rows, cols, span) for span in spans])
-            for part in (queries, keys, values)
-        ]
-        attended = F.scaled_dot_product_attention(*windows, dropout_p=dropout)
-        height, width = values.shape[-2:]
+            for part in (*qk.chunk(2, dim=1), values))
+        attended = F.scaled_dot_product_attention(
+            *(part.flatten(4, 5).flatten(0, 2) for part in (queries, keys, values)),
+            dropout_p=dropout)
         maps = [
-            _from_windows(part, height, width, rows, cols,
-                          'remote' if self.attn_pre and len(self.spans) > 1 else span)
-            for part, span in zip(attended.chunk(len(spans)), spans)
+            _from_windows(part, 'remote' if self.attn_pre and len(self.spans) > 1 else span)
+            for part, span in zip(attended.view_as(values).chunk(len(spans)), spans)
         ]
         total = maps[0] if len(maps) == 1 else maps[0] + maps[1]
         return total * len(self.spans) if once and len(self.spans) > 1 else total

@@ -161,7 +161,7 @@ class EMOv2(BaseModule):
         ])
         if drop_path_rate is None:
             drop_path_rate = sizes['drop_path_rate']
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist())
         channels = [stem_dim, *dims]
         for i in range(stages):
             shared: dict[str, Any] = dict(
@@ -212,6 +212,8 @@ class EMOv2(BaseModule):
         """
         maps = {}
         last = max(self.out_indices)
+        if not x.is_cuda:  # where it is faster; torch keeps the layout from layer to layer
+            x = x.contiguous(memory_format=torch.channels_last)
         for i, stage in enumerate(self._stages()[:last + 1]):
             for block in stage:
                 if self.with_cp and x.requires_grad:
@@ -221,7 +223,7 @@ class EMOv2(BaseModule):
             maps[i] = x
         if self.final_norm:
             maps[last] = self.norm(x)
-        return tuple(maps[i] for i in self.out_indices)
+        return tuple(maps[i].contiguous() for i in self.out_indices)
 
     def classify(self, x: Tensor) -> Tensor:
         """Logits ``(B, num_classes)`` of images ``(B, in_channels, H, W)``.

@@ -1,0 +1,9 @@
+# As the 5M model, with EMOv2-1M. Published mIoU 37.1.
+_base_ = './fpn_emov2-5m_4xb8-160k_ade20k-512x512.py'
+
+pretrained = dict(
+    type='Pretrained',
+    checkpoint='https://github.com/zhangzjn/data/raw/main/emov2_pretrained_weights/EMOv2_1M_224.pth')
+model = dict(
+    backbone=dict(arch='1M', init_cfg=pretrained),
+    neck=dict(in_channels=[32, 48, 80, 180]))
