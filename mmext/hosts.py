@@ -73,6 +73,21 @@ def add_config_scopes(utils: ModuleType) -> None:
     utils.MODULE2PACKAGE.update(mmext='mmext', mmseg='mmseg')  # type: ignore[attr-defined]
 
 
+def keep_scope_of_hosts(config: ModuleType) -> None:
+    """Inherit mmext's configs in the scope of the host they are written for.
+
+    mmengine marks what it inherits from a package with that package's scope. In scope ``mmext`` no
+    unprefixed host type resolves; mmext's configs name their host by ``default_scope`` instead.
+    """
+    find = config.Config._get_cfg_path  # type: ignore[attr-defined]
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = find(cfg_path, filename)
+        return path, None if scope == 'mmext' else scope
+
+    config.Config._get_cfg_path = staticmethod(get_cfg_path)  # type: ignore[attr-defined]
+
+
 def _name_map_lacks_scopes() -> bool:
     from importlib.metadata import PackageNotFoundError, version
     try:
@@ -149,6 +164,7 @@ class _RepairOnImport(importlib.abc.MetaPathFinder):
         self.before: dict[str, Callable[[], None]] = {'torchvision': declare_torchvision_ops}
         self.after: dict[str, Callable[[ModuleType], None]] = {
             'mmengine.config.utils': add_config_scopes,
+            'mmengine.config.config': keep_scope_of_hosts,
             'torchvision.ops.boxes': let_torchvision_nms_run,
         }
 

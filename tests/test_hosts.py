@@ -38,6 +38,16 @@ def test_configs_inherit_from_every_package(scope: str, tmp_path: Path) -> None:
     assert len(Config.fromfile(config)) > 0
 
 
+def test_an_inherited_config_of_ours_builds_in_its_hosts_scope(tmp_path: Path) -> None:
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, DefaultScope
+    config = tmp_path / 'config.py'
+    config.write_text("_base_ = 'mmext::emov2/atss_emov2-1m_fpn_toy.py'\n")
+    cfg = Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        assert type(MODELS.build(cfg.model)).__module__.startswith('mmdet.')
+
+
 def test_the_hub_does_not_install_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     from mmengine import hub
     monkeypatch.setattr(subprocess, 'check_call', lambda command: pytest.fail(f'ran {command}'))
@@ -97,6 +107,23 @@ def test_checkpoints_do_not_run_code(tmp_path: Path) -> None:
         assert ran.exists()
     finally:
         hosts.repair()
+
+
+def test_getattr_is_not_a_way_out(tmp_path: Path) -> None:
+    """mmengine's log histories need getattr; only their own methods may be reached by it."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    from mmext.engine.checkpoint import load_file
+
+    class Reach:
+        def __reduce__(self):
+            return (getattr, (HistoryBuffer, '__init__'))
+
+    torch.save({'history': HistoryBuffer([1.], [1])}, tmp_path / 'good.pth')
+    assert load_file(tmp_path / 'good.pth')['history'].mean() == 1
+    torch.save({'history': Reach()}, tmp_path / 'bad.pth')
+    with pytest.raises(UserError, match='bad.pth: refused'):
+        load_file(tmp_path / 'bad.pth')
 
 
 @pytest.mark.parametrize('content', [b'', b'not a checkpoint', b'PK\x03\x04 truncated'])

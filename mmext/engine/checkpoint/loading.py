@@ -20,6 +20,19 @@ from ...errors import UserError, did_you_mean
 _STATE_KEYS = ('state_dict', 'model', 'state_dict_ema', 'model_ema', 'net', 'module')
 
 
+def _history_method(owner: Any, name: str) -> Any:
+    """Stands in for ``getattr``, by which a pickled HistoryBuffer refers to its own methods."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(f'Unsupported global: GLOBAL getattr({owner}, {name!r})')
+    return getattr(HistoryBuffer, name)
+
+
+# torch looks allowed functions up under their own name.
+_history_method.__module__ = 'builtins'
+_history_method.__name__ = _history_method.__qualname__ = 'getattr'
+
+
 def _allowed_globals() -> list[Callable]:
     """What mmengine's own checkpoints contain beside tensors: log histories and numpy scalars."""
     import numpy as np
@@ -27,7 +40,7 @@ def _allowed_globals() -> list[Callable]:
 
     core = np._core if hasattr(np, '_core') else np.core
     return [
-        HistoryBuffer, np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar,
+        HistoryBuffer, _history_method, np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar,
         *{type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.uint32,
                                             np.bool_)}
     ]
