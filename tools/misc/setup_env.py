@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +120,7 @@ class Environment:
         self.pip('install', '--no-deps', pinned('opencv-python-headless'))
 
 
-def step(name: str, action) -> None:  # noqa: ANN001
+def step(name: str, action: Callable[[], None]) -> None:
     start = time.monotonic()
     print(f'setup: {name} ...', flush=True)
     action()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +32,7 @@ _history_method.__module__ = 'builtins'
 _history_method.__name__ = _history_method.__qualname__ = 'getattr'
 
 
-def _allowed_globals() -> list[Callable]:
+def _allowed_globals() -> list[Any]:
     """What mmengine's own checkpoints contain beside tensors: log histories and numpy scalars."""
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
@@ -92,7 +91,9 @@ def _refusal(file: Path | IO[bytes], error: Exception) -> str:
         culprit = text.split('GLOBAL ')[-1].split()[0] if 'GLOBAL ' in text else 'a foreign class'
         return (f'{name}: refused, reading it would run code ({culprit}). If you know where the '
                 'file comes from, pass --trust-checkpoint, or save its tensors as safetensors.')
-    return f'{name}: not a readable checkpoint ({text.splitlines()[0] if text else error!r})'
+    why = 'not what torch.save writes' if 'Weights only load failed' in text else \
+        text.partition('\n')[0] or repr(error)
+    return f'{name}: not a readable checkpoint ({why})'
 
 
 def load_url(url: str,

@@ -1,0 +1,1 @@
+"""Measuring a model: operations, speed, and what it confuses with what."""

@@ -1,0 +1,91 @@
+"""Run all checks over one config."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import nearest
+from . import RUNNER_KEYS
+from .classes import check_class_names, check_num_classes
+from .datasets import (
+    check_dataset_files,
+    check_evaluator_files,
+    check_weights,
+    find_datasets,
+    is_local,
+    missing_path,
+)
+from .pipelines import check_pipelines
+from .problem import Problem
+from .resolve import Resolver
+from .schedule import check_auto_scale, check_loaders, check_phases, check_schedule
+from .structure import StructureCheck
+
+#: One for the process: what a name means does not change between configs.
+_resolver = Resolver()
+
+
+def run(cfg: Any, phases: tuple[str, ...], files: bool) -> list[Problem]:
+    """See :func:`mmext.engine.config_check.check_config`."""
+    tree: Mapping[str, Any] = cfg.to_dict() if hasattr(cfg, 'to_dict') else cfg
+    if tree.get('model') is None:
+        return [Problem('model', 'is missing: this is a part of a config, not a whole one')]
+    structure = StructureCheck(tree, _resolver)
+    problems = structure.run(phases)
+    problems += check_phases(tree, phases)
+    problems += check_loaders(tree, phases)
+    problems += _check_top_level(tree)
+    problems += check_pipelines(tree, getattr(cfg, 'filename', None))
+    if 'train' in phases:
+        problems += check_schedule(tree)
+        problems += check_auto_scale(tree)
+    problems += _check_data(tree, phases, structure.scope, files)
+    if files:
+        problems += check_weights('model', tree['model'])
+        load_from = tree.get('load_from')
+        if is_local(load_from) and not Path(load_from).is_file():
+            problems.append(missing_path(load_from, 'load_from', 'the checkpoint'))
+    unique = list(dict.fromkeys(problems))
+    return sorted(unique, key=lambda problem: problem.severity != 'error')
+
+
+def _check_data(tree: Mapping[str, Any], phases: tuple[str, ...], scope: str,
+                files: bool) -> Iterator[Problem]:
+    for phase in phases:
+        path = f'{phase}_dataloader'
+        loader = tree.get(path)
+        value = loader.get('dataset') if isinstance(loader, Mapping) else None
+        datasets = list(find_datasets(f'{path}.dataset', value, scope, _resolver))
+        for dataset in datasets:
+            yield from check_class_names(dataset)
+            if files:
+                yield from check_dataset_files(dataset)
+        if phase == 'train' and datasets:
+            yield from check_num_classes(tree['model'], datasets)
+        if files:
+            yield from check_evaluator_files(f'{phase}_evaluator', tree.get(f'{phase}_evaluator'))
+
+
+def _check_top_level(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Top-level names one slip away from one that the Runner reads."""
+    for key in tree:
+        if key in RUNNER_KEYS or key.endswith('_pipeline'):
+            continue
+        near = [name for name in nearest(key, RUNNER_KEYS, 1) if _one_slip(key, name)]
+        if near:
+            yield Problem(key, 'is not read by anything', 'warning', f"did you mean '{near[0]}'?")
+
+
+def _one_slip(left: str, right: str) -> bool:
+    """Whether one letter missing, added or changed turns ``left`` into ``right``."""
+    if abs(len(left) - len(right)) > 1:
+        return False
+    shorter, longer = sorted((left, right), key=len)
+    for index in range(len(longer)):
+        if len(left) == len(right):
+            if left[:index] + left[index + 1:] == right[:index] + right[index + 1:]:
+                return True
+        elif longer[:index] + longer[index + 1:] == shorter:
+            return True
+    return False

@@ -1,0 +1,85 @@
+"""Does the run add up: loops with their data, schedules with their length, batch sizes."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .problem import Problem
+
+
+def check_phases(cfg: Mapping[str, Any], phases: Iterable[str]) -> Iterator[Problem]:
+    """The Runner wants a phase's dataloader, loop and evaluator all set or all None."""
+    parts = {
+        'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+        'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+        'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+    }
+    for phase in phases:
+        absent = [key for key in parts[phase] if cfg.get(key) is None]
+        present = [key for key in parts[phase] if key not in absent]
+        if absent and present:
+            yield Problem(absent[0], f"is missing, but {' and '.join(present)} "
+                          f"{'are' if len(present) > 1 else 'is'} set",
+                          suggestion=f"add it, or set {' = '.join(present)} = None to do without")
+
+
+def check_loaders(cfg: Mapping[str, Any], phases: Iterable[str]) -> Iterator[Problem]:
+    """Worker settings that torch's DataLoader refuses."""
+    for phase in phases:
+        path = f'{phase}_dataloader'
+        loader = cfg.get(path)
+        if not isinstance(loader, Mapping) or loader.get('num_workers', 0) != 0:
+            continue
+        if loader.get('persistent_workers'):
+            yield Problem(f'{path}.persistent_workers', 'needs num_workers above 0',
+                          suggestion='set it to False')
+        if loader.get('prefetch_factor') is not None:
+            yield Problem(f'{path}.prefetch_factor', 'needs num_workers above 0',
+                          suggestion='remove it')
+
+
+def check_schedule(cfg: Mapping[str, Any]) -> Iterator[Problem]:
+    """Milestones and starts that the training never reaches; schedules that never step."""
+    loop = cfg.get('train_cfg')
+    if not isinstance(loop, Mapping):
+        return
+    epochs, iters = loop.get('max_epochs'), loop.get('max_iters')
+    for path, scheduler in _schedulers('param_scheduler', cfg.get('param_scheduler')):
+        by_epoch = scheduler.get('by_epoch', True)
+        if by_epoch and epochs is None and iters is not None \
+                and not scheduler.get('convert_to_iter_based'):
+            yield Problem(path, 'counts epochs, but the training loop counts iterations: it never '
+                          'steps', 'warning', 'set by_epoch=False and give its range in iterations')
+            continue
+        length, unit = (epochs, 'epochs') if by_epoch else (iters, 'iterations')
+        if not isinstance(length, int):
+            continue
+        begin = scheduler.get('begin', 0)
+        if isinstance(begin, int) and begin >= length:
+            yield Problem(f'{path}.begin', f'{begin} is not before the end of training '
+                          f'({length} {unit}): it never starts', 'warning')
+        milestones = scheduler.get('milestones')
+        late = [one for one in milestones if isinstance(one, int) and one >= length] \
+            if isinstance(milestones, (list, tuple)) else []
+        if late:
+            yield Problem(f'{path}.milestones', f'{late} not within the {length} {unit} of '
+                          'training: never reached', 'warning')
+
+
+def check_auto_scale(cfg: Mapping[str, Any]) -> Iterator[Problem]:
+    """Learning-rate scaling needs the batch size that the learning rate was chosen for."""
+    scale = cfg.get('auto_scale_lr')
+    if isinstance(scale, Mapping) and scale.get('enable') and not scale.get('base_batch_size'):
+        yield Problem('auto_scale_lr.base_batch_size', 'is missing while enable=True',
+                      suggestion='set it to the batch size the learning rate was chosen for')
+
+
+def _schedulers(path: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, (list, tuple)):
+        for index, one in enumerate(value):
+            yield from _schedulers(f'{path}.{index}', one)
+    elif isinstance(value, Mapping) and 'type' in value:
+        yield path, value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _schedulers(f'{path}.{name}', one)
