@@ -1,0 +1,53 @@
+# Three real ADE20K images with all 150 classes, for training and validation alike.
+# MMEXT_REAL_DATA names the folder that holds ade20k_sample.
+import os
+
+dataset_type = 'mmseg.ADE20KDataset'
+data_root = os.environ.get('MMEXT_REAL_DATA', 'data') + '/ade20k_sample/'
+crop_size = (128, 128)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmseg.LoadAnnotations'),
+    dict(
+        type='RandomResize',
+        scale=(512, 128),
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+        resize_type='mmseg.Resize'),
+    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='mmseg.PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmseg.Resize', scale=(512, 128), keep_ratio=True),
+    # after Resize: the metric compares with the label map of the original picture
+    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmseg.PackSegInputs')
+]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='images', seg_map_path='annotations'),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='images', seg_map_path='annotations'),
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

@@ -1,0 +1,1 @@
+"""Datasets, transforms and samplers; embedded toy data in :mod:`mmext.datasets.toy`."""
