@@ -74,9 +74,9 @@ def use_reference(module: nn.Module) -> nn.Module:
     """Put the straightforward formulation into every attention of ``module``."""
     for layer in module.modules():
         if isinstance(layer, BiLevelRoutingAttention):
-            layer.attend = routed_attention_reference  # type: ignore[method-assign]
+            layer.attend = routed_attention_reference
         elif isinstance(layer, Attention):
-            layer.attend = _softmax_attention  # type: ignore[method-assign]
+            layer.attend = _softmax_attention
     return module
 
 
@@ -109,31 +109,37 @@ def assert_equal(case: Case, device: str) -> float:
 
 
 def _seconds(call: Callable[[], object], device: str) -> float:
+    """Seconds of ``call``; ``device`` is 'cpu', 'cuda' or 'busy': the processor's time."""
+    clock = time.process_time if device == 'busy' else time.perf_counter
     if device == 'cuda':
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = clock()
     call()
     if device == 'cuda':
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def timings(case: Case, device: str, rounds: int, budget: float) -> list[list[float]]:
+def _times(module: nn.Module, x: Tensor, device: str) -> list[float]:
+    """Seconds of forward, backward and inference, measured once."""
+    losses: list[Tensor] = []
+    forward = _seconds(lambda: losses.append(_loss(module(x))), device)
+    backward = _seconds(lambda: losses[0].backward(), device)
+    with torch.no_grad():
+        return [forward, backward, _seconds(lambda: module(x), device)]
+
+
+def timings(case: Case, device: str, rounds: int, budget: float,
+            busy: bool) -> list[list[float]]:
     """Best forward, backward and inference seconds of ours and of the reference."""
     pairs = [case.build(device), case.build(device)]
     use_reference(pairs[1][0])
     best = [[float('inf')] * 3, [float('inf')] * 3]
     start = time.perf_counter()
     for _ in range(rounds):
-        for times, (module, x) in zip(best, pairs):
-            losses: list[Tensor] = []
-            x.requires_grad_()
-            calls: list[Callable[[], object]] = [lambda: losses.append(_loss(module(x))),
-                                                 lambda: losses[0].backward()]
-            for i, call in enumerate(calls):
-                times[i] = min(times[i], _seconds(call, device))
-            with torch.no_grad():
-                times[2] = min(times[2], _seconds(lambda: module(x), device))
+        for i, (module, x) in enumerate(pairs):
+            once = _times(module, x.requires_grad_(), 'busy' if busy else device)
+            best[i] = [min(pair) for pair in zip(best[i], once)]
         if time.perf_counter() - start > budget:
             break
     return best
@@ -199,10 +205,10 @@ HEADER = ('| case | batch | forward s (ref) | backward s (ref) | inference s (re
           '|---|---|---|---|---|---|---|---|---|---|')
 
 
-def row(name: str, case: Case, device: str, rounds: int, budget: float) -> str:
+def row(name: str, case: Case, device: str, rounds: int, budget: float, busy: bool) -> str:
     """A line of the table."""
     difference = assert_equal(case, device)
-    ours, theirs = timings(case, device, rounds, budget)
+    ours, theirs = timings(case, device, rounds, budget, busy)
     peaks = [peak_memory(case, device, reference) for reference in (False, True)]
     cells = [name, str(case.batch)]
     cells += [f'{a:.3f} ({b:.3f})' for a, b in zip(ours, theirs)]
@@ -221,6 +227,9 @@ def main() -> int:
     parser.add_argument('--rounds', type=int, default=5, help='measurements of each time')
     parser.add_argument('--budget', type=float, default=60.,
                         help='seconds after which a case starts no further round')
+    parser.add_argument('--busy', action='store_true',
+                        help="count the processor's time, all threads together, not the wall's: "
+                        'for a machine that does other things too')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--out', type=Path, help='Markdown file to write')
     args = parser.parse_args()
@@ -228,14 +237,18 @@ def main() -> int:
     if not chosen:
         print(f"--cases '{args.cases}' fits none of: {', '.join(CASES)}", file=sys.stderr)
         return 2
+    if args.busy and args.device == 'cuda':
+        print('--busy is for --device cpu', file=sys.stderr)
+        return 2
     if args.device == 'cuda' and not torch.cuda.is_available():
         print('--device cuda: this torch sees no GPU', file=sys.stderr)
         return 2
     torch.set_num_threads(args.threads)
-    lines = [machine(args.device), '', HEADER]
+    clock = ', processor time' if args.busy else ''
+    lines = [machine(args.device) + clock, '', HEADER]
     print('\n'.join(lines), flush=True)
     for name, case in chosen.items():
-        lines.append(row(name, case, args.device, args.rounds, args.budget))
+        lines.append(row(name, case, args.device, args.rounds, args.budget, args.busy))
         print(lines[-1], flush=True)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
