@@ -1,6 +1,8 @@
 """EMOv2 beyond parity: sizes, options, windows, errors."""
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -40,7 +42,7 @@ def test_published_drop_path_rises_linearly() -> None:
     model = EMOv2('5M')
     rates = [block.drop_path.drop_prob for i in range(1, 5) for block in getattr(model, f'stage{i}')]
     assert rates[0] == 0 and rates[-1] == pytest.approx(0.05)
-    steps = [b - a for a, b in zip(rates, rates[1:])]
+    steps = [b - a for a, b in pairwise(rates)]
     assert steps == pytest.approx([steps[0]] * len(steps))
 
 
