@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
-CONFIG = configs/emov2/atss_emov2-1m_fpn_toy.py
+CONFIG = configs/emov2/atss_emov2_fpn_toy.py
 WORK = work_dirs/demo
 
 .PHONY: demo test lint install
@@ -17,8 +17,8 @@ demo: install
 	@bash -c 'set -e; SECONDS=0; \
 	$(RUN) tools/dataset_converters/make_toy_data.py --formats coco; \
 	$(RUN) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0; trained=$$SECONDS; \
-	$(RUN) tools/test.py $(CONFIG) $(WORK)/last.pth --work-dir $(WORK); \
-	$(RUN) tools/infer.py $(CONFIG) $(WORK)/last.pth data/toy/coco/val --limit 12 --out-dir $(WORK)/pictures; \
+	$(RUN) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" --work-dir $(WORK); \
+	$(RUN) tools/infer.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" data/toy/coco/val --out-dir $(WORK)/pictures; \
 	echo "demo: $${SECONDS} s in all, $${trained} s to train"'
 
 lint: install

@@ -42,7 +42,7 @@ def test_an_inherited_config_of_ours_builds_in_its_hosts_scope(tmp_path: Path) -
     from mmengine.config import Config
     from mmengine.registry import MODELS, DefaultScope
     config = tmp_path / 'config.py'
-    config.write_text("_base_ = 'mmext::emov2/atss_emov2-1m_fpn_toy.py'\n")
+    config.write_text("_base_ = 'mmext::emov2/atss_emov2_fpn_toy.py'\n")
     cfg = Config.fromfile(config)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         assert type(MODELS.build(cfg.model)).__module__.startswith('mmdet.')

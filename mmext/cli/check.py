@@ -51,7 +51,7 @@ def check_before_run(cfg: Config, phases: Sequence[str]) -> None:
                         f'{listing(problems)}\n'
                         'Nothing was run. --no-check runs it as it is.')
     if problems and is_main_process():
-        print(listing(problems), flush=True)
+        print(f'{cfg.filename}:\n{listing(problems)}', flush=True)
 
 
 def run(args: argparse.Namespace) -> int:

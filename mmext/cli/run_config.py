@@ -66,6 +66,10 @@ def _set_loader_defaults(cfg: Config, key: str, args: argparse.Namespace) -> Non
         loader.setdefault('pin_memory', not on_cpu())
         loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
         loader.setdefault('collate_fn', dict(type='default_collate'))
+    for name in ('collate_fn', 'worker_init_fn'):
+        if isinstance(loader.get(name), dict):
+            # A base of another package leaves its mark here; mmengine would pass it to the function.
+            loader[name].pop('_scope_', None)
     if args.no_pin_memory:
         loader['pin_memory'] = False
     if args.no_persistent_workers:
@@ -111,8 +115,22 @@ def world_size() -> int:
     return int(os.environ.get('WORLD_SIZE') or os.environ.get('SLURM_NTASKS') or 1)
 
 
+def _distribute_on_cpu(cfg: Config) -> None:
+    """Let torchrun's processes meet over gloo; mmengine's own start asks for a GPU each."""
+    import torch.distributed
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    wrapper = dict(cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel', broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False)))
+    wrapper.setdefault('device_ids', None)
+    cfg.model_wrapper_cfg = wrapper
+
+
 def build_runner(cfg: Config) -> Any:
     """The Runner (or the one that ``runner_type`` names) for ``cfg``."""
+    if cfg.launcher == 'pytorch' and on_cpu():
+        _distribute_on_cpu(cfg)
     if cfg.get('default_scope') == 'mmdet':
         from mmdet.utils import setup_cache_size_limit_of_dynamo
         setup_cache_size_limit_of_dynamo()

@@ -1,9 +1,12 @@
 """``--smoke``: shrink any config to a trial of a few batches that still runs every part of it."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from .run_config import world_size
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -106,10 +109,11 @@ def shrink(cfg: Config) -> list[str]:
     loop = cfg.get('train_cfg')
     if isinstance(loop, Mapping):
         _shrink_training(cfg, loop)
+    batches = math.ceil(TEST_IMAGES / world_size())
     for phase in ('val', 'test'):
         loader = cfg.get(f'{phase}_dataloader')
         if loader is not None:
-            _shrink_loader(loader, 1, TEST_IMAGES)
+            _shrink_loader(loader, 1, batches)
     if cfg.get('val_dataloader') is None:
         notes.append('the config has no validation')
     return notes

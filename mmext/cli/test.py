@@ -169,6 +169,7 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
     from rich.table import Table
     table = Table('metric', 'value', box=box.SIMPLE_HEAD)
     for name, value in metrics.items():
+        value = value.item() if hasattr(value, 'item') else value  # a number of numpy or torch
         table.add_row(name, f'{value:.4f}' if isinstance(value, float) else str(value))
     Console().print(table)
 

@@ -72,16 +72,17 @@ def set_amp(cfg: Config) -> None:
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _settle_amp(cfg: Config, smoke: bool) -> None:
+def _settle_amp(cfg: Config, smoke: bool) -> list[str]:
     """A config that asks for mixed precision itself, on a machine without a GPU."""
     if not uses_amp(cfg) or not on_cpu():
-        return
+        return []
     if not smoke:
         raise UserError("optim_wrapper.type: 'AmpOptimWrapper' needs a GPU. To train on the CPU: "
                         '--cfg-options optim_wrapper.type=OptimWrapper')
     cfg.optim_wrapper.type = 'OptimWrapper'
     for name in ('loss_scale', 'dtype', 'use_fsdp'):
         cfg.optim_wrapper.pop(name, None)
+    return ['smoke run: in full precision, mixed precision needs a GPU']
 
 
 def _learning_rates(cfg: Config) -> list[float]:
@@ -158,10 +159,10 @@ def prepare(cfg: Config, args: argparse.Namespace) -> list[str]:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         set_amp(cfg)
-    _settle_amp(cfg, args.smoke)
+    lines = _settle_amp(cfg, args.smoke)
     _set_randomness(cfg, args.seed, args.deterministic)
     _set_resume(cfg, args.resume)
-    return [scale_lr(cfg)] if args.auto_scale_lr else []
+    return [*lines, scale_lr(cfg)] if args.auto_scale_lr else lines
 
 
 # ------------------------------------------------------------------------------------------- run

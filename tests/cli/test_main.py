@@ -20,7 +20,7 @@ def test_every_command_has_its_three_functions_and_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         module.main(['--help'])
     assert end.value.code == 0
-    assert f'mmext {command}' in capsys.readouterr().out
+    assert f'usage: mmext {command} ' in capsys.readouterr().out
 
 
 def test_unknown_command_names_the_nearest(capsys):

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,26 @@ def test_rotated_smoke_run_with_validation(configs, capsys):
     # mmrotate's metric starts four processes, each of which imports all hosts.
     assert main([str(configs['rotated']), '--smoke', *QUIET]) == 0
     assert 'validation on 4 images' in capsys.readouterr().out
+
+
+def test_mixed_precision_of_the_config_on_the_cpu(configs, capsys):
+    amp = ['--cfg-options', 'log_level=ERROR', 'optim_wrapper.type=AmpOptimWrapper',
+           'optim_wrapper.loss_scale=dynamic']
+    assert main([str(configs['detection']), *amp]) == 2
+    assert "'AmpOptimWrapper' needs a GPU" in capsys.readouterr().err
+    assert main([str(configs['detection']), '--smoke', '--no-validate', *amp]) == 0
+    assert 'smoke run: in full precision' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_processes_on_the_cpu(configs):
+    tools = Path(__file__).parents[2] / 'tools'
+    done = subprocess.run(
+        [str(tools / 'dist_train.sh'), str(configs['detection']), '2', '--smoke', *QUIET],
+        env={**os.environ, 'PYTHON': sys.executable, 'PORT': '29643'}, text=True,
+        capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count('smoke run passed: 2 iterations, validation on 4 images') == 1
 
 
 SHORT = ['--cfg-options', 'log_level=ERROR', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',

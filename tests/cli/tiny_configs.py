@@ -18,13 +18,13 @@ model = dict(
 """
 
 # An epoch-based loop over stacked wrappers, and a hook that counts epochs.
-WRAPPED = f"""
+WRAPPED = """
 _base_ = 'detection.py'
 train_dataloader = dict(
     dataset=dict(
         _delete_=True, type='RepeatDataset', times=2,
         dataset=dict(type='ClassBalancedDataset', oversample_thr=0.1,
-                     dataset={{{{_base_.train_dataloader.dataset}}}})))
+                     dataset={{_base_.train_dataloader.dataset}})))
 train_cfg = dict(val_begin=5, dynamic_intervals=[(10, 1)])
 default_hooks = dict(checkpoint=dict(interval=4, save_best='auto', save_begin=4))
 custom_hooks = [dict(type='EMAHook', begin_epoch=0, momentum=0.1)]
@@ -56,6 +56,8 @@ _base_ = ['mmpretrain::_base_/models/resnet18.py', '{DATASETS}/toy_imagenet.py',
 model = dict(
     backbone=dict(base_channels=8, stem_channels=8),
     head=dict(num_classes=5, in_channels=64, topk=(1, )))
+# as _base_ = 'mmpretrain::...' leaves it
+train_dataloader = dict(collate_fn=dict(type='default_collate', _scope_='mmpretrain'))
 """
 
 ROTATED = f"""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_mmdet_trains_a_plug_in(toy_data: Path, tmp_path: Path) -> None:
     script = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'train.py'
-    config = ROOT / 'configs' / 'emov2' / 'atss_emov2-1m_fpn_toy.py'
+    config = ROOT / 'configs' / 'emov2' / 'atss_emov2_fpn_toy.py'
     assert 'custom_imports' not in config.read_text()
     environment = dict(os.environ, MMEXT_TOY_DATA=str(toy_data))
     if hosts.torchvision_extension_is_broken():

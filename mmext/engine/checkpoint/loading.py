@@ -39,7 +39,8 @@ def _allowed_globals() -> list[Any]:
 
     core = np._core if hasattr(np, '_core') else np.core
     return [
-        HistoryBuffer, _history_method, np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar,
+        HistoryBuffer, _history_method, np.ndarray, np.dtype, core.multiarray._reconstruct,
+        core.multiarray.scalar,
         *{type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.uint32,
                                             np.bool_)}
     ]

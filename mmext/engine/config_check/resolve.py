@@ -120,7 +120,8 @@ class Resolver:
             return (f"type '{name}': there is no package '{prefix}'",
                     f"did you mean '{near[0]}.{bare}'?" if near else '')
         kinds = ' or '.join(root.name for root in candidates)
-        message = f"type '{name}' is not a {kinds} of scope '{searched}'"
+        article = 'an' if kinds[0] in 'aeiou' else 'a'
+        message = f"type '{name}' is not {article} {kinds} of scope '{searched}'"
         bare = name.rpartition('.')[2]
         elsewhere = [other for root in candidates for other in self.scopes_with(root, bare)
                      if other != searched]

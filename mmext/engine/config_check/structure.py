@@ -24,8 +24,8 @@ from .signatures import known_arguments, mentions
 #: The classes whose constructors get a nested dict, innermost first.
 Owners = tuple[Any, ...]
 
-#: Keys that the registry itself consumes.
-RESERVED = frozenset(('type', '_scope_'))
+#: Keys that are no arguments.
+RESERVED = frozenset(('type', '_scope_', '_delete_'))
 
 
 class StructureCheck:
@@ -202,6 +202,10 @@ class StructureCheck:
                owners: Owners) -> None:
         scope = scope_in(value, scope)
         name = value['type']
+        if '_delete_' in value:  # merging takes it out wherever it has an effect
+            self.problems.append(Problem(
+                path, "'_delete_' has nothing to delete: no base config has this key",
+                suggestion='remove it, or correct the key it stands in'))
         targets: list[Any] = []
         if isinstance(name, str):
             targets = self._resolve(path, name, root, scope)
@@ -270,11 +274,7 @@ class StructureCheck:
         for name in value:
             if name in known or name in RESERVED:
                 continue
-            if name == '_delete_':
-                self.problems.append(Problem(
-                    path, "'_delete_' has nothing to delete: no base config has this key",
-                    suggestion='remove it, or correct the key it stands in'))
-            elif not any(mentions(owner, name) for owner in owners):  # some owners take keys out
+            if not any(mentions(owner, name) for owner in owners):  # some owners take keys out
                 near = nearest(str(name), known, 1)
                 hint = f"did you mean '{near[0]}'?" if near else ''
                 self.problems.append(

@@ -190,15 +190,15 @@ class SpanningAttention(nn.Module):
         # One window: remote and close are the same tokens in the same order.
         once = rows == cols == 1 and dropout == 0.
         spans = self.spans[:1] if once else self.spans
-        queries, keys, values = (
+        windows = [
             torch.cat([_to_windows(part, self.heads, rows, cols, span) for span in spans])
-            for part in (*qk.chunk(2, dim=1), values))
-        attended = F.scaled_dot_product_attention(
-            *(part.flatten(4, 5).flatten(0, 2) for part in (queries, keys, values)),
-            dropout_p=dropout)
+            for part in (*qk.chunk(2, dim=1), values)
+        ]
+        queries, keys, values = (part.flatten(4, 5).flatten(0, 2) for part in windows)
+        attended = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
         maps = [
             _from_windows(part, 'remote' if self.attn_pre and len(self.spans) > 1 else span)
-            for part, span in zip(attended.view_as(values).chunk(len(spans)), spans)
+            for part, span in zip(attended.view_as(windows[2]).chunk(len(spans)), spans)
         ]
         total = maps[0] if len(maps) == 1 else maps[0] + maps[1]
         return total * len(self.spans) if once and len(self.spans) > 1 else total
