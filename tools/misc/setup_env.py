@@ -78,13 +78,13 @@ class Environment:
         if not self.python.exists():
             step('virtual environment', lambda: venv.create(self.path, with_pip=True))
         index = os.environ.get('MMEXT_TORCH_INDEX')
-        torch = [pinned('torch'), *(['--index-url', index] if index else [])]
+        torch = ['-c', str(CONSTRAINTS), pinned('torch'), *(['--index-url', index] if index else [])]
         step('torch', lambda: self.pip('install', *torch))
         # Without its dependencies: they are torch (here) and numpy, pillow (below).
         torchvision = [pinned('torchvision'), *(['--index-url', index] if index else [])]
         step('torchvision', lambda: self.pip('install', '--no-deps', *torchvision))
-        step('build tools', lambda: self.pip('install', pinned('setuptools'), pinned('wheel'),
-                                             pinned('ninja')))
+        step('build tools', lambda: self.pip('install', '-c', str(CONSTRAINTS),
+                                             'setuptools', 'wheel', 'ninja'))
         self.install_mmcv()
         step('hosts and mmext', lambda: self.pip(
             'install', '--no-build-isolation', '-c', str(CONSTRAINTS), '-e', f'.[{EXTRAS}]'))
@@ -94,9 +94,10 @@ class Environment:
 
     def install_mmcv(self) -> None:
         """Install mmcv from the wheel cache; compile it first if it is not there."""
-        key = self.ask(
-            'import sys, torch; print(f"py{sys.version_info[0]}{sys.version_info[1]}-torch'
-            '{torch.__version__}-{"cuda" if torch.cuda.is_available() else "cpu"}")')
+        build = self.ask('import torch; print(torch.__version__, torch.cuda.is_available())')
+        version, has_gpu = build.split()
+        key = (f'py{sys.version_info[0]}{sys.version_info[1]}-torch{version}-'
+               f'{"cuda" if has_gpu == "True" else "cpu"}')
         folder = wheel_cache() / key
         name = pinned('onedl-mmcv').replace('-', '_').replace('==', '-')
         if not list(folder.glob(f'{name}-*.whl')):
