@@ -111,7 +111,7 @@ class Converter(ABC):
         """``name`` without its module path, or the default; a UserError if it is not of ours."""
         if name is None:
             return names[0]
-        short = name.split('(')[0].rsplit('.', 1)[-1]
+        short = name.split('(')[0].rsplit('.', 1)[-1].strip()
         if short not in names:
             raise UserError(f"{self.method} converts no {what} '{short}'{did_you_mean(short, names)} "
                             f'It knows: {", ".join(names)}')

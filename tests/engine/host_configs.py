@@ -98,6 +98,7 @@ BUGS = {
     'mmpretrain::blip2/blip2-opt2.7b_8xb16_gqa.py': {'train_cfg'},
     'mmpretrain::blip2/blip2-opt2.7b_8xb16_vqa.py': {'train_cfg'},
     'mmpretrain::blip2/blip2_8xb32_retrieval.py': {'model'},
+    'mmpretrain::clip/vit-large-p14_headless.py': {'test_cfg'},
     'mmpretrain::convnext/convnext-base_32xb128_in21k.py': _NO_LOADERS,
     'mmpretrain::convnext/convnext-large_64xb64_in21k.py': _NO_LOADERS,
     'mmpretrain::convnext/convnext-xlarge_64xb64_in21k.py': _NO_LOADERS,

@@ -225,6 +225,14 @@ def test_scope_of_a_base_config_holds_inside_it():
     assert len(_found(Config(dict(default_scope='mmrotate', model=model)))) == 4
 
 
+def test_a_default_of_the_owner_does_not_hide_an_unprefixed_name():
+    # RetinaHead's own default says FocalLoss too; in mmrotate's scope neither resolves.
+    head = dict(type='mmdet.RetinaHead', loss_cls=dict(type='FocalLoss'))
+    cfg = Config(dict(default_scope='mmrotate', model=dict(type='mmdet.RetinaNet', bbox_head=head)))
+    assert _found(cfg) == ["model.bbox_head.loss_cls: type 'FocalLoss' is not a model or task util "
+                           "of scope 'mmrotate', write type='mmdet.FocalLoss'"]
+
+
 class StrangersHead:
     """A user's class: 'type' has a meaning of its own in its ``mode``."""
 

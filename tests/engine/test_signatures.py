@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from mmext.engine.config_check.signatures import known_arguments, mentions
+from mmext.engine.config_check.signatures import gives_meaning_to, known_arguments, mentions
 
 
 class Base:
@@ -123,3 +123,16 @@ def test_functions():
 def test_a_name_is_mentioned_where_it_is_quoted():
     assert mentions(Pops, 'e')
     assert not mentions(Pops, 'never' + ' quoted')
+
+
+class Defaults:
+
+    def __init__(self, loss=None, mode='exact'):
+        self.loss = loss or dict(type='SomeLoss')
+        self.exact = mode == 'exact'
+
+
+def test_a_default_gives_no_meaning_to_a_type():
+    assert gives_meaning_to(Defaults, 'exact')
+    assert mentions(Defaults, 'Some' + 'Loss')
+    assert not gives_meaning_to(Defaults, 'Some' + 'Loss')

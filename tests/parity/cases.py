@@ -50,7 +50,7 @@ class Case:
     @property
     def constructor(self) -> str:
         """The official class or function, without its module path."""
-        return self.spec['constructor'].split('(')[0].rsplit('.', 1)[-1]
+        return self.spec['constructor'].split('(')[0].rsplit('.', 1)[-1].strip()
 
     @property
     def args(self) -> dict[str, Any]:

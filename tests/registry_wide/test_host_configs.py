@@ -53,9 +53,11 @@ def _plain_norms(node: Any) -> None:
 def _model_config(cfg: Config, method: str, changes: dict[str, Any]) -> Config:
     classifier = cfg.default_scope == 'mmpretrain'
     backbone = dict(toy_config(method))
-    channels = list(MODELS.build(dict(backbone)).out_channels)
+    backbone.pop('out_indices', None)  # all four maps
+    whole = MODELS.build(dict(backbone))
+    channels = list(whole.out_channels)
     if classifier:
-        backbone['out_indices'] = (backbone.get('out_indices') or (1, 2, 3, 4))[-1:]
+        backbone['out_indices'] = tuple(whole.out_indices)[-1:]
         backbone.pop('init_cfg', None)
     wrapped = Config(dict(model=cfg.model))
     wrapped.model.backbone = backbone

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -95,19 +96,24 @@ def make(root: str | os.PathLike[str],
     arguments = _checked(formats, num_train, num_val, size, seed)
     root = Path(root)
     names = list(dict.fromkeys(formats))
-    wanted = [name for name in names if _read(root / name, arguments) is None]
-    for name in wanted:
-        _refuse_strangers(root / name)
+    wanted = names
+    if root.is_dir():
+        with _undisturbed(root):
+            wanted = [name for name in names if _read(root / name, arguments) is None]
+            for name in wanted:
+                _refuse_strangers(root / name)
     if wanted:
         _write(root, wanted, arguments, progress)
     made = []
-    for name in names:
-        manifest = _read(root / name, arguments)
-        if manifest is None:
-            raise UserError(f"'{root / name}' was removed or replaced while it was being made")
-        made.append(
-            Made(root / name, num_train + num_val, manifest['bytes'], manifest['digest'],
-                 name in wanted))
+    with _undisturbed(root):
+        for name in names:
+            manifest = _read(root / name, arguments)
+            if manifest is None:
+                raise UserError(f"'{root / name}' was replaced while it was being made: another "
+                                'process makes it with other arguments')
+            made.append(
+                Made(root / name, num_train + num_val, manifest['bytes'], manifest['digest'],
+                     name in wanted))
     return made
 
 
@@ -193,9 +199,23 @@ def _write(root: Path, names: list[str], arguments: dict[str, int],
                         progress(done, total)
             for writer in writers.values():
                 writer.end(split)
-        for name, writer in writers.items():
+        for writer in writers.values():
             _close(writer.folder, arguments)
-            _install(workshop / name, root / name, workshop / f'{name}.old', arguments)
+        with _undisturbed(root):
+            for name in names:
+                _install(workshop / name, root / name, workshop / f'{name}.old', arguments)
+
+
+@contextlib.contextmanager
+def _undisturbed(root: Path) -> Iterator[None]:
+    """While this lasts, no other maker replaces a folder under ``root``."""
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -225,15 +245,9 @@ def _close(folder: Folder, arguments: dict[str, int]) -> None:
 
 def _install(source: Path, target: Path, aside: Path, arguments: dict[str, int]) -> None:
     """Move a finished folder to its place, unless somebody else was faster with the same data."""
-    for _ in range(10):
-        try:
-            os.rename(source, target)  # succeeds only if the target is absent or empty
-            return
-        except OSError:
-            if _read(target, arguments) is not None:
-                return
-        _refuse_strangers(target)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(target, aside)
-        shutil.rmtree(aside, ignore_errors=True)
-    raise UserError(f"'{target}' keeps being replaced by another process")
+    if _read(target, arguments) is not None:
+        return
+    _refuse_strangers(target)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(target, aside)
+    os.rename(source, target)

@@ -17,7 +17,7 @@ ROLE_OF_KEY: dict[str, Registry] = {
 OPS_KEYS = frozenset(('roi_layer', ))
 
 #: Keys whose ``type`` is looked up outside the registries.
-OPAQUE_KEYS = frozenset(('nms', ))
+OPAQUE_KEYS = frozenset(('nms', 'dqs_cfg'))
 
 #: Class -> arguments whose ``type`` is looked up outside the registries, or not constructed.
 OPAQUE_OWNERS: dict[str, frozenset[str]] = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -182,9 +183,23 @@ def mentions(owner: Any, name: str) -> bool:
     An owner that takes a key out of a nested config, or gives a ``type`` a meaning of its own,
     spells it; what nobody spells, nobody reads.
     """
-    classes = owner.__mro__ if inspect.isclass(owner) else (owner, )
-    quoted = (f"'{name}'", f'"{name}"')
-    return any(quote in text for text in map(source, classes) for quote in quoted)
+    quoted = re.compile(rf"""(['"]){re.escape(name)}\1""")
+    return any(quoted.search(text) for text in _sources(owner))
+
+
+@functools.cache
+def gives_meaning_to(owner: Any, name: str) -> bool:
+    """Whether the source around ``owner`` compares or maps the ``type`` called ``name``.
+
+    Unlike :func:`mentions`, defaults such as ``dict(type='FocalLoss')`` do not count: there the
+    name is left to a registry.
+    """
+    quoted = re.compile(rf"""(?<!type=)(?<!type':\ )(?<!type":\ )(['"]){re.escape(name)}\1""")
+    return any(quoted.search(text) for text in _sources(owner))
+
+
+def _sources(owner: Any) -> Iterator[str]:
+    return map(source, owner.__mro__ if inspect.isclass(owner) else (owner, ))
 
 
 def source(target: Any) -> str:

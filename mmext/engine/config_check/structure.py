@@ -19,7 +19,7 @@ from .rules import (
     OPS_KEYS,
     ROLE_OF_KEY,
 )
-from .signatures import known_arguments, mentions
+from .signatures import gives_meaning_to, known_arguments, mentions
 
 #: The classes whose constructors get a nested dict, innermost first.
 Owners = tuple[Any, ...]
@@ -237,7 +237,7 @@ class StructureCheck:
 
     def _missing_type(self, path: str, name: str, root: Registry | None, scope: str,
                       owners: Owners) -> None:
-        if root is None and any(mentions(owner, name) for owner in owners):
+        if root is None and any(gives_meaning_to(owner, name) for owner in owners):
             return  # a word with a meaning to the class that takes this dict, not a registered name
         # Nor can a stranger's class be known to build every dict that has a 'type'.
         certain = root is not None or not owners or is_known(owners[0])

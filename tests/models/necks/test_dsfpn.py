@@ -1,6 +1,7 @@
 """DS-FPN: mmdet's FPN when the blocks do nothing, blocks on every level otherwise."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,3 +133,28 @@ def test_resolves_in_hosts(scope: str) -> None:
 def test_bad_options_are_named(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _build(**options)
+
+
+def test_bfloat16_autocast() -> None:
+    neck = _build()
+    expected = neck(_maps())
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        actual = neck(_maps())
+    for one, other in zip(actual, expected):
+        assert (one.float() - other).norm() / other.norm() < 0.05
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::torch.jit.TracerWarning')
+def test_exports_to_onnx_with_dynamic_batch(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip('onnxruntime')
+    neck = _build()
+    path = tmp_path / 'neck.onnx'
+    inputs, outputs = [f'in{i}' for i in range(4)], [f'out{i}' for i in range(5)]
+    torch.onnx.export(neck, (_maps(1), ), path, dynamo=False, input_names=inputs,
+                      output_names=outputs,
+                      dynamic_axes={name: {0: 'batch'} for name in (*inputs, *outputs)})
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    maps = _maps(3)
+    exported = session.run(None, {name: x.numpy() for name, x in zip(inputs, maps)})
+    for one, other in zip(exported, neck(maps)):
+        torch.testing.assert_close(torch.from_numpy(one), other.detach(), rtol=1e-3, atol=1e-4)
