@@ -18,12 +18,16 @@ demo: install
 	$(RUN) tools/dataset_converters/make_toy_data.py --formats coco; \
 	$(RUN) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0; trained=$$SECONDS; \
 	$(RUN) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" --work-dir $(WORK); \
-	$(RUN) tools/infer.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" data/toy/coco/val --out-dir $(WORK)/pictures; \
-	echo "demo: $${SECONDS} s in all, $${trained} s to train"'
+	$(RUN) tools/dataset_converters/make_toy_data.py --root $(WORK)/scenes --formats coco \
+	    --num-train 1 --num-val 12 --size 384 --seed 7; \
+	$(RUN) tools/infer.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" $(WORK)/scenes/coco/val \
+	    --out-dir $(WORK)/pictures; \
+	echo "demo: pictures of detections are in $(WORK)/pictures/vis"; \
+	echo "demo: $${SECONDS} s in all, $${trained} s of them to make the data and train"'
 
 lint: install
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
 
 test: lint
-	@$(RUN) -m pytest
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2

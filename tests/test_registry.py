@@ -26,8 +26,8 @@ def test_a_name_of_another_registry_is_located() -> None:
 
 def test_a_hosts_name_is_located() -> None:
     import mmdet.models  # noqa: F401
-    with pytest.raises(KeyError, match=r"that is mmdet's: write type='mmdet.FocalLoss'"):
-        ROOT.get('mmext.FocalLoss')
+    with pytest.raises(KeyError, match=r"that is mmdet's: write type='mmdet.RetinaHead'"):
+        ROOT.get('mmext.RetinaHead')
 
 
 def test_membership_does_not_raise() -> None:

@@ -43,7 +43,11 @@ def check_before_run(cfg: Config, phases: Sequence[str]) -> None:
     Raises:
         UserError: If there is an error; the message lists all problems.
     """
+    from ..datasets.toy import missing
     from ..engine.config_check import check_config, errors
+    no_data = missing(cfg)
+    if no_data:
+        raise UserError(no_data)
     problems = check_config(cfg, phases)
     if errors(problems):
         count = len(errors(problems))
