@@ -11,7 +11,7 @@ Only NumPy is needed, and only its integers: no float, no library random numbers
 
 Example:
     >>> from mmext.datasets import toy
-    >>> for made in toy.make('/tmp/toy', formats=('coco', 'dota'), num_train=8, num_val=4):
+    >>> for made in toy.make('data/toy', formats=('coco', 'dota'), num_train=8, num_val=4):
     ...     print(made.path.name, made.images, made.fresh)
     coco 12 True
     dota 12 True
