@@ -347,12 +347,15 @@ def test_files_behind_wrappers(with_data):
 
 @pytest.mark.parametrize('name', host_configs.SAMPLE)
 def test_nothing_found_in_the_hosts_own_configs(name):
+    if name.startswith(('mmpretrain::blip', 'mmpretrain::flamingo')):
+        pytest.importorskip('transformers')  # without it mmpretrain has no such types
     assert not _found(load_config(name))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('host', ['mmdet', 'mmseg', 'mmpretrain', 'mmrotate'])
 def test_nothing_but_real_bugs_in_all_the_hosts_configs(host):
+    pytest.importorskip('transformers')
     folder = find_config(f'{host}::_base_/default_runtime.py').parents[1]
     found, checked = {}, 0
     for file in sorted(folder.rglob('*.py')):
