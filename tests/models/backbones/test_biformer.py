@@ -211,9 +211,12 @@ def test_files_of_the_other_layout_are_refused() -> None:
 
 def test_other_image_channels_and_fewer_stages_load() -> None:
     state = BiFormer(**SMALL).state_dict()
-    BiFormer(out_indices=(0, 1), **SMALL).load_state_dict(state, strict=False)
+    fewer = BiFormer(out_indices=(0, 1), **SMALL)
+    assert not fewer.load_state_dict(state, strict=False).missing_keys
     state.pop('downsample_layers.0.0.weight')
-    BiFormer(in_chans=4, **SMALL).load_state_dict(state, strict=False)
+    other = BiFormer(in_chans=4, **SMALL)
+    missing = other.load_state_dict(state, strict=False).missing_keys
+    assert missing == ['downsample_layers.0.0.weight']
 
 
 @pytest.mark.parametrize(('options', 'message'), [
