@@ -73,6 +73,27 @@ def add_config_scopes(utils: ModuleType) -> None:
     utils.MODULE2PACKAGE.update(mmext='mmext', mmseg='mmseg')  # type: ignore[attr-defined]
 
 
+def read_metafiles_once(utils: ModuleType) -> None:
+    """Read a host's model index once per process.
+
+    For every ``_base_ = 'host::...'`` mmengine parses all of that host's metafiles (a hundred YAML
+    files) anew: a second or two for each config.
+    """
+    load = utils.load  # type: ignore[attr-defined]
+
+    @functools.cache
+    def load_version(file: str, changed: int) -> Any:
+        return load(file)
+
+    utils.load = lambda file: load_version(file, os.stat(file).st_mtime_ns)  # type: ignore[attr-defined]
+
+
+def mend_config_utils(utils: ModuleType) -> None:
+    """What ``mmengine.config.utils`` needs."""
+    add_config_scopes(utils)
+    read_metafiles_once(utils)
+
+
 def keep_scope_of_hosts(config: ModuleType) -> None:
     """Inherit mmext's configs in the scope of the host they are written for.
 
@@ -163,7 +184,7 @@ class _RepairOnImport(importlib.abc.MetaPathFinder):
     def __init__(self) -> None:
         self.before: dict[str, Callable[[], None]] = {'torchvision': declare_torchvision_ops}
         self.after: dict[str, Callable[[ModuleType], None]] = {
-            'mmengine.config.utils': add_config_scopes,
+            'mmengine.config.utils': mend_config_utils,
             'mmengine.config.config': keep_scope_of_hosts,
             'torchvision.ops.boxes': let_torchvision_nms_run,
         }
@@ -217,34 +238,61 @@ def refuse_pickled_checkpoints(trust: bool) -> None:
 
 
 def _put_atomically(self: Any, obj: bytes, filepath: str | Path) -> None:
-    import tempfile
-
-    path = Path(filepath)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a checkpoint gets the mode any new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    from .engine.checkpoint.saving import replacing
+    with replacing(Path(filepath)) as file:
+        file.write(obj)
 
 
 def write_files_atomically() -> None:
     """Write checkpoints under a temporary name, then rename.
 
     mmengine opens the final name for writing: a crash leaves a truncated ``epoch_N.pth`` that
-    ``--resume`` then trips over.
+    ``--resume`` then trips over. It also builds the whole file in memory first.
     """
+    import mmengine.runner.checkpoint as host
+    import mmengine.runner.runner as runner
     from mmengine.fileio.backends import LocalBackend
+
+    from .engine.checkpoint.saving import write_checkpoint
+
     LocalBackend.put = _put_atomically  # type: ignore[method-assign]
+    if hasattr(runner.save_checkpoint, 'by_host'):
+        return
+    save = host.save_checkpoint
+
+    @functools.wraps(save)
+    def save_checkpoint(checkpoint: dict, filename: str, file_client_args: dict | None = None,
+                        backend_args: dict | None = None) -> None:
+        if '://' in filename or file_client_args or backend_args:
+            save(checkpoint, filename, file_client_args, backend_args)
+        else:
+            write_checkpoint(checkpoint, filename)
+
+    save_checkpoint.by_host = save  # type: ignore[attr-defined]
+    runner.save_checkpoint = save_checkpoint
+
+
+def resume_from_whole_checkpoints() -> None:
+    """Let ``--resume`` look for the newest checkpoint that is whole.
+
+    mmengine takes the name in ``last_checkpoint`` without a look at the file.
+    """
+    import mmengine.runner.runner as runner
+
+    from .engine.checkpoint.newest import newest_checkpoint
+
+    def find_latest_checkpoint(path: str) -> str | None:
+        import logging
+
+        from mmengine.logging import print_log
+        found, passed = newest_checkpoint(path)
+        for line in passed:
+            print_log(f'not resumed from: {line}', 'current', logging.WARNING)
+        if found is None:
+            print_log(f'no checkpoint in {path}: training starts from the beginning', 'current')
+        return None if found is None else str(found)
+
+    runner.find_latest_checkpoint = find_latest_checkpoint
 
 
 def repair(trust_checkpoint: bool = False) -> None:
@@ -256,6 +304,7 @@ def repair(trust_checkpoint: bool = False) -> None:
     arm()
     refuse_pickled_checkpoints(trust_checkpoint)
     write_files_atomically()
+    resume_from_whole_checkpoints()
 
 
 # ------------------------------------------------------------------------- for the hosts' own tools
@@ -284,10 +333,14 @@ def arm_every_process(site_packages: Path) -> Path:
 REPAIRS = (
     Repair('config scopes', "mmengine resolves neither _base_ = 'mmext::...' nor 'mmseg::...'",
            'mmengine looks scopes up by module name', _name_map_lacks_scopes),
+    Repair('one reading of metafiles', "mmengine parses all of a host's metafiles for every inherited config",
+           'mmengine keeps them', lambda: True),
     Repair('torchvision operators', "torchvision's compiled part does not load beside this torch",
            'a torchvision wheel that matches torch is installed', torchvision_extension_is_broken),
     Repair('safe checkpoints', 'mmengine falls back to full unpickling of downloaded files',
            'mmengine refuses instead', lambda: True),
     Repair('atomic files', 'mmengine writes checkpoints straight to their final name',
            'mmengine writes and renames', lambda: True),
+    Repair('whole checkpoints', 'mmengine resumes from a damaged or missing file',
+           'mmengine looks for a whole one', lambda: True),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import hosts
+from ..engine.guards import add_load_report
 from ..errors import UserError
 from ._common import (
     add_config_arguments,
@@ -35,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help="weights (file or URL), or 'none': an untrained model")
     add_run_arguments(parser)
+    parser.add_argument('--partial-checkpoint', action='store_true',
+                        help='test even if the file lacks weights of the model')
     parser.add_argument('--amp', action='store_true', help='predict in half precision')
     parser.add_argument('--out', metavar='PATH',
                         help='predictions (.pkl), metrics (.json), or a folder for label maps '
@@ -189,6 +192,7 @@ def prepare(cfg: Config, args: argparse.Namespace) -> list[str]:
     apply_run_arguments(cfg, args)
     cfg.resume = False
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    add_load_report(cfg, strict=not args.partial_checkpoint)
     if args.amp:
         cfg.test_cfg['fp16'] = True
     if args.show or args.show_dir:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import hosts
+from ..engine.guards import add_guards
 from ..errors import UserError
 from ._common import (
     add_config_arguments,
@@ -162,6 +163,7 @@ def prepare(cfg: Config, args: argparse.Namespace) -> list[str]:
     lines = _settle_amp(cfg, args.smoke)
     _set_randomness(cfg, args.seed, args.deterministic)
     _set_resume(cfg, args.resume)
+    add_guards(cfg)
     return [*lines, scale_lr(cfg)] if args.auto_scale_lr else lines
 
 

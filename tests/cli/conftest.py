@@ -1,7 +1,6 @@
 """Toy data and tiny configs for the command-line tools, run in this process."""
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,22 +10,8 @@ import pytest
 from mmext import hosts
 from mmext.datasets import toy
 
+from ..mmengine_state import forget_runs
 from . import tiny_configs
-
-
-def _forget_runs() -> None:
-    """Empty mmengine's process-wide tables of loggers, scopes, message hubs and visualizers."""
-    from mmengine.logging import MMLogger
-    from mmengine.utils import ManagerMixin
-    for logger in getattr(MMLogger, '_instance_dict', {}).values():
-        for handler in logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
-    classes = [ManagerMixin]
-    while classes:
-        cls = classes.pop()
-        classes += cls.__subclasses__()
-        cls.__dict__.get('_instance_dict', {}).clear()
 
 
 @pytest.fixture
@@ -38,9 +23,9 @@ def fresh_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     import torch
     hosts.repair()
     environment = dict(os.environ)
-    _forget_runs()
-    yield _forget_runs
-    _forget_runs()
+    forget_runs()
+    yield forget_runs
+    forget_runs()
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.deterministic = False
     hosts.repair()  # whatever --trust-checkpoint allowed is over

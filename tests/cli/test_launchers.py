@@ -23,7 +23,7 @@ def stubs(tmp_path):
     for name in ('stub-python', 'sbatch', 'srun', 'scontrol'):
         stub = folder / name
         stub.write_text(f'#!/usr/bin/env bash\necho {name} "$@"\n'
-                        '[[ ${0##*/} != srun ]] || { sleep "${STUB_SLEEP:-0}"; '
+                        '[[ ${0##*/} != srun ]] || { trap "exit 75" USR1; sleep "${STUB_SLEEP:-0}" & wait; '
                         'exit "${STUB_STATUS:-0}"; }\n')
         stub.chmod(0o755)
     return {'PATH': f'{folder}:{os.environ["PATH"]}', 'PYTHON': 'stub-python'}
@@ -85,7 +85,13 @@ def test_slurm_job_requeues_itself_when_told(stubs):
     job.send_signal(signal.SIGUSR1)
     out, _ = job.communicate(timeout=30)
     assert 'scontrol requeue 5' in out
-    assert job.returncode == 0
+    assert job.returncode == 75
+
+
+def test_slurm_job_that_failed_is_not_requeued(stubs):
+    done = _run('slurm_train.sh', 'part', 'job', 'c.py', 'work', env={**stubs, 'SLURM_JOB_ID': '5',
+                                                                      'STUB_STATUS': '2'})
+    assert done.returncode == 2 and 'scontrol' not in done.stdout
 
 
 def test_slurm_test(stubs):
