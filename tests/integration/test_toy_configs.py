@@ -1,4 +1,4 @@
-"""Every toy config, through the tools: trains, validates, saves, resumes, is tested, infers."""
+"""Every toy config, through the tools: trains, validates, saves, resumes exactly, is tested, infers."""
 from __future__ import annotations
 
 import json
@@ -8,6 +8,9 @@ import pytest
 from mmengine.config import Config
 
 from mmext.cli import infer, test, train
+
+from ..cli.test_resume import same_training
+from ..mmengine_state import forget_runs
 
 ROOT = Path(__file__).parents[2]
 TOYS = [
@@ -41,25 +44,25 @@ def _steps(work_dir: Path) -> list[dict]:
 def test_the_whole_path(config: Path, toy_data: Path, tmp_path: Path, capsys) -> None:
     cfg = Config.fromfile(config)
     by_epoch = 'max_epochs' in cfg.train_cfg
-    work_dir = tmp_path / 'run'
-
-    def run(*arguments: str, length: int) -> None:
-        options = ['--cfg-options', *SMALL, *_schedule(by_epoch, length)]
-        assert train.main([str(config), '--work-dir', str(work_dir), *arguments, *options]) == 0
-
-    run(length=2)
+    work_dir, halves = tmp_path / 'run', tmp_path / 'halves'
     name = 'epoch' if by_epoch else 'iter'
-    assert (work_dir / f'{name}_2.pth').is_file()
-    first = _steps(work_dir)
-    assert first and all(row['loss'] > 0 for row in first)
-    run('--resume', length=4)
+
+    def run(folder: Path, *arguments: str) -> None:
+        options = ['--cfg-options', *SMALL, *_schedule(by_epoch, 4)]
+        assert train.main([str(config), '--work-dir', str(folder), '--seed', '0', *arguments, *options]) == 0
+
+    run(work_dir)
+    whole = _steps(work_dir)
+    assert whole and all(row['loss'] > 0 for row in whole)
+    forget_runs()
+    run(halves, '--resume', str(work_dir / f'{name}_2.pth'))
+    assert len(_steps(halves)) == len(whole) // 2, 'did not go on'
     checkpoint = work_dir / f'{name}_4.pth'
+    same_training(checkpoint, halves / f'{name}_4.pth')
     options = list(SMALL)
     if cfg.default_scope in ('mmdet', 'mmrotate'):
         # After four steps nothing scores high.
         options += ['model.test_cfg.score_thr=0.0', 'model.test_cfg.max_per_img=20']
-    assert checkpoint.is_file()
-    assert _steps(work_dir)[len(first)]['step'] == first[-1]['step'] + 1, 'did not go on'
 
     assert test.main([str(config), str(checkpoint), '--work-dir', str(work_dir / 'test'),
                       '--out', str(work_dir / 'metrics.json'), '--cfg-options', *options]) == 0

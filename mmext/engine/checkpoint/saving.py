@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 MANIFEST = 'checkpoints.json'
+UNFINISHED = '.unfinished'  # how the temporary names end
 
 
 class Written(NamedTuple):
@@ -34,7 +35,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OSError: If the disk is full or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=UNFINISHED)
     try:
         with os.fdopen(handle, 'wb') as file:
             yield file

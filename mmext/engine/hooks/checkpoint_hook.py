@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook as HostCheckpointHook
 from ...errors import UserError
 from ...registry import HOOKS
 from ..checkpoint.newest import POINTER
-from ..checkpoint.saving import replacing
+from ..checkpoint.saving import UNFINISHED, replacing
 
 
 class _RemoveLater:
@@ -55,9 +55,13 @@ class CheckpointHook(HostCheckpointHook):
     last_ckpt: str | None
 
     def before_train(self, runner: Any) -> None:
-        """Look at the folder; also raises if it cannot be written."""
+        """Look at the folder, and clear away what a killed process was writing."""
         super().before_train(runner)
         self._unwritten: str | None = None
+        if runner.rank == 0:
+            for folder in {Path(runner.work_dir), Path(str(self.out_dir))}:
+                for file in folder.glob(f'.*{UNFINISHED}'):
+                    file.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         with self._old_ones_last(runner):

@@ -1,0 +1,3 @@
+from ..cli.conftest import configs, fresh_host, toy_root
+
+__all__ = ['configs', 'fresh_host', 'toy_root']

@@ -1,3 +1,0 @@
-from ...cli.conftest import configs, fresh_host, toy_root
-
-__all__ = ['configs', 'fresh_host', 'toy_root']
