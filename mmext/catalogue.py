@@ -212,6 +212,33 @@ CATALOGUE: tuple[Entry, ...] = (
         hosts=ALL_HOSTS,
         summary='says what of a checkpoint was loaded, refuses one of another model',
     ),
+    Entry(
+        name='CocoMetric',
+        registry='metric',
+        kind='metric',
+        module='mmext.evaluation.metrics.coco_metric',
+        hosts=('mmdet', ),
+        requires=('mmdet', ),
+        summary="COCO's metric on arrays: mmdet's numbers, much sooner",
+    ),
+    Entry(
+        name='DOTAMetric',
+        registry='metric',
+        kind='metric',
+        module='mmext.evaluation.metrics.dota_metric',
+        hosts=('mmrotate', ),
+        requires=('mmrotate', ),
+        summary="DOTA's metric: mmrotate's numbers, much sooner; also of merged whole pictures",
+    ),
+    Entry(
+        name='IoUMetric',
+        registry='metric',
+        kind='metric',
+        module='mmext.evaluation.metrics.iou_metric',
+        hosts=('mmseg', ),
+        requires=('mmseg', ),
+        summary="mmseg's IoU, with checked labels, values of each class and a submission archive",
+    ),
 )
 
 

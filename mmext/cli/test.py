@@ -139,8 +139,10 @@ def set_output_folder(cfg: Config, folder: str) -> None:
 
 
 def _first_arguments(target: Any) -> Sequence[str]:
+    """Arguments of a class, those that it passes on to its bases included."""
     import inspect
-    return list(inspect.signature(target).parameters) if callable(target) else ()
+    return [name for cls in getattr(target, '__mro__', ()) if '__init__' in vars(cls)
+            for name in inspect.signature(cls.__init__).parameters]
 
 
 def _add_dump(runner: Any, cfg: Config, path: Path) -> None:

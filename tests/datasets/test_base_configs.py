@@ -52,7 +52,7 @@ def test_types_do_not_depend_on_the_default_scope(name):
         for key in ('type', 'resize_type'):
             kind = node.get(key, 'DefaultSampler')
             assert '.' in kind or kind in (
-                'LoadImageFromFile', 'DefaultSampler', 'InfiniteSampler', 'RandomResize'), (
+                'LoadImageFromFile', 'DefaultSampler', 'InfiniteSampler', 'RandomResize', 'TestTimeAug'), (
                     f'{path}.{key}', kind)
 
 

@@ -27,6 +27,23 @@ test_pipeline = [
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PackSegInputs')
 ]
+# multi-scale and flip: mmext test --tta
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(
+                    type='mmseg.Resize',
+                    scale=(int(512 * ratio), int(128 * ratio)),
+                    keep_ratio=True) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type='mmseg.RandomFlip', prob=prob) for prob in (0., 1.)],
+            [dict(type='mmseg.LoadAnnotations')],
+            [dict(type='mmseg.PackSegInputs')],
+        ])
+]
 train_dataloader = dict(
     batch_size=2,
     num_workers=2,
@@ -49,5 +66,5 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='mmext.IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

@@ -49,7 +49,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='mmdet.CocoMetric',
+    type='mmext.CocoMetric',
     ann_file=data_root + 'annotations/instances_val2017.json',
     metric='bbox')
 test_evaluator = val_evaluator

@@ -61,5 +61,5 @@ val_dataloader = dict(
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='mmrotate.DOTAMetric', metric='mAP')
+val_evaluator = dict(type='mmext.DOTAMetric', metric='mAP')
 test_evaluator = val_evaluator

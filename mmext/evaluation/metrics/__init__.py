@@ -1,0 +1,1 @@
+"""The registered metrics: ``type='mmext.CocoMetric'`` and the like."""
