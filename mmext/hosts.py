@@ -238,8 +238,8 @@ def refuse_pickled_checkpoints(trust: bool) -> None:
 
 
 def _put_atomically(self: Any, obj: bytes, filepath: str | Path) -> None:
-    from .engine.checkpoint.saving import replacing
-    with replacing(Path(filepath)) as file:
+    from .engine.checkpoint.saving import durable_file
+    with durable_file(Path(filepath)) as file:
         file.write(obj)
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     'check': ('check', 'check a config without running it'),
     'doctor': ('doctor', 'check this installation'),
     'convert': ('convert', "convert an official checkpoint to mmext's names"),
+    'publish': ('publish', 'reduce a checkpoint to its weights, safe to give away'),
     'new': ('new', 'write the skeleton of a new plug-in'),
     'print-config': ('print_config', 'print a config, or explain where a value comes from'),
     'browse': ('browse_dataset', "draw a config's training samples"),

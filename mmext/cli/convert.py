@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,21 +76,6 @@ def detect(converter: Converter, state: Mapping[str, Tensor], target: str | None
     return found
 
 
-def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write weights under a temporary name, then rename."""
-    import torch
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        if path.suffix == '.safetensors':
-            save_file({key: value.contiguous() for key, value in state.items()}, temporary)
-        else:
-            torch.save(dict(state_dict=state), temporary)
-        os.replace(temporary, path)
-
-
 def run(args: argparse.Namespace) -> int:
     """Convert one file and print the config that it belongs to."""
     out = Path(args.out)
@@ -103,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     hosts.repair(args.trust_checkpoint)
 
     from ..converters import ConversionReport, converter_for
-    from ..engine.checkpoint import load_state
+    from ..engine.checkpoint import load_state, write_weights
     converter = converter_for(args.method)
     state = load_state(args.checkpoint, trust=args.trust_checkpoint)
     constructor = args.constructor
@@ -122,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if wrong:
         raise UserError(f'{args.checkpoint} is not of {constructor or converter.constructors[0]} '
                         f'with these arguments: {wrong}')
-    save(converted, out)
+    write_weights(converted, out)
     print(report if args.verbose else str(report).splitlines()[0])
     print(f'wrote {out}\nmodel = {_pretty(cfg)}')
     return 0

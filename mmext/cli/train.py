@@ -185,10 +185,21 @@ def run(args: argparse.Namespace) -> int:
         for line in lines:
             print(line, flush=True)
     runner = build_runner(cfg)
+    if args.deterministic and is_main_process():
+        print(_determinism(runner), flush=True)
     runner.train()
     if args.smoke and is_main_process():
         print(_smoke_report(runner, time.monotonic() - started), flush=True)
     return 0
+
+
+def _determinism(runner: Any) -> str:
+    from ..engine.determinism import unordered_layers
+    layers = {} if on_cpu() else unordered_layers(runner.model)
+    if not layers:
+        return 'deterministic: two runs with the same seed are equal bit for bit'
+    names = ', '.join(f'{kind} ({len(modules)})' for kind, modules in layers.items())
+    return f'deterministic, but for the gradients of {names}: their GPU kernels add in any order'
 
 
 def _smoke_report(runner: Any, seconds: float) -> str:

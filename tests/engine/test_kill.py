@@ -27,7 +27,8 @@ def _train(config: str, work_dir: str, iterations: int) -> None:
 
     from mmext.cli.train import main
     torch.set_num_threads(1)
-    os._exit(main([config, '--work-dir', work_dir, '--resume', *OPTIONS, f'train_cfg.max_iters={iterations}']))
+    os._exit(main([config, '--work-dir', work_dir, '--resume', *OPTIONS,
+                   f'train_cfg.max_iters={iterations}']))
 
 
 def _kill(process: multiprocessing.Process, work_dir: Path, moment: float, writing: bool) -> bool:
@@ -36,8 +37,10 @@ def _kill(process: multiprocessing.Process, work_dir: Path, moment: float, writi
     while process.is_alive() and newest_checkpoint(work_dir)[0] == before:
         time.sleep(0.01)  # starting up
     end = time.monotonic() + moment
-    while process.is_alive() and (time.monotonic() < end or writing and not list(work_dir.glob('.iter_*.unfinished'))):
-        time.sleep(0.0005 if time.monotonic() >= end else 0.01)
+    while process.is_alive() and time.monotonic() < end:
+        time.sleep(0.01)
+    while process.is_alive() and writing and not list(work_dir.glob('.iter_*.unfinished')):
+        time.sleep(0.0005)
     if not process.is_alive():
         return False
     os.kill(process.pid, signal.SIGKILL)

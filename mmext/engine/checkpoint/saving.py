@@ -9,10 +9,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MANIFEST = 'checkpoints.json'
 UNFINISHED = '.unfinished'  # how the temporary names end
@@ -26,7 +29,7 @@ class Written(NamedTuple):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def durable_file(path: Path) -> Iterator[IO[bytes]]:
     """An open binary file that becomes ``path`` when the block ends without an error.
 
     Until then ``path`` keeps what it had; after an error the temporary file is gone.
@@ -100,7 +103,7 @@ def write_checkpoint(content: Any, path: str | Path) -> Written:
     import torch
 
     path = Path(path)
-    with replacing(path) as file:
+    with durable_file(path) as file:
         sink = _Hashing(file, str(path))
         try:
             torch.save(content, sink)  # type: ignore[arg-type]
@@ -112,6 +115,32 @@ def write_checkpoint(content: Any, path: str | Path) -> Written:
         written = sink.written
     _note(path, written)
     return written
+
+
+def write_weights(state: Mapping[str, Tensor], path: str | Path,
+                  about: Mapping[str, str] | None = None) -> None:
+    """Write weights alone, atomically.
+
+    Args:
+        state: A state dict.
+        path: Ends in ``.safetensors``, which any tool reads without running code and many times
+            faster, or in ``.pth``, as the hosts write them.
+        about: What to say of them; kept in the file.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; nothing is changed then.
+    """
+    import torch
+    from safetensors.torch import save
+
+    path = Path(path)
+    with durable_file(path) as file:
+        if path.suffix == '.safetensors':
+            # Copies, because safetensors refuses tensors that share memory.
+            file.write(save({key: value.contiguous().clone() for key, value in state.items()},
+                            dict(about or {})))
+        else:
+            torch.save(dict(state_dict=dict(state), meta=dict(about or {})), file)
 
 
 def read_manifest(folder: Path) -> dict[str, Written]:
@@ -126,5 +155,5 @@ def read_manifest(folder: Path) -> dict[str, Written]:
 def _note(path: Path, written: Written) -> None:
     known = read_manifest(path.parent) | {path.name: written}
     rows = {name: row._asdict() for name, row in sorted(known.items()) if (path.parent / name).exists()}
-    with replacing(path.parent / MANIFEST) as file:
+    with durable_file(path.parent / MANIFEST) as file:
         file.write(json.dumps(rows, indent=1).encode())

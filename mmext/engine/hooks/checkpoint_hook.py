@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook as HostCheckpointHook
 from ...errors import UserError
 from ...registry import HOOKS
 from ..checkpoint.newest import POINTER
-from ..checkpoint.saving import UNFINISHED, replacing
+from ..checkpoint.saving import UNFINISHED, durable_file
 
 
 class _RemoveLater:
@@ -120,5 +120,5 @@ class CheckpointHook(HostCheckpointHook):
     def _point(self, runner: Any) -> None:
         """Write the pointer as a whole; the host truncates it first."""
         if runner.rank == 0:
-            with replacing(Path(runner.work_dir) / POINTER) as file:
+            with durable_file(Path(runner.work_dir) / POINTER) as file:
                 file.write(str(self.last_ckpt).encode())

@@ -13,7 +13,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from ...registry import HOOKS
 from ..checkpoint.newest import POINTER
-from ..checkpoint.saving import replacing
+from ..checkpoint.saving import durable_file
 
 REQUEUE = 75  # EX_TEMPFAIL: "try again later"; tools/slurm_train.sh puts the job back on it
 
@@ -79,7 +79,7 @@ class PreemptionHook(Hook):
         path = Path(runner.work_dir) / name
         runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
         if runner.rank == 0:
-            with replacing(path.parent / POINTER) as file:
+            with durable_file(path.parent / POINTER) as file:
                 file.write(str(path).encode())
         why = self._received.name if self._received else 'another process was told to'
         runner.logger.warning(f'leaving ({why}): saved {path}; go on with --resume')

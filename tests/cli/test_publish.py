@@ -1,0 +1,55 @@
+"""``mmext publish``: the weights of a training, small and safe."""
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmext.cli.publish import main
+from mmext.engine.checkpoint import load_file, load_state
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    weights = {'w': torch.arange(6.).view(2, 3), 'n': torch.tensor(3)}
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(meta=dict(epoch=1, iter=7), state_dict=weights,
+                    optimizer=dict(state={0: dict(exp_avg=torch.zeros(1000))})), path)
+    return path
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_weights_only_and_named_by_digest(trained, suffix, capsys):
+    assert main([str(trained), str(trained.with_name(f'out{suffix}'))]) == 0
+    published, = trained.parent.glob(f'out-*{suffix}')
+    assert published.stem == f'out-{hashlib.sha256(published.read_bytes()).hexdigest()[:8]}'
+    state = load_state(published)
+    assert torch.equal(state['w'], torch.arange(6.).view(2, 3)) and state['n'] == 3 and len(state) == 2
+    assert published.stat().st_size < trained.stat().st_size
+    assert 'wrote' in capsys.readouterr().out
+
+
+def test_half(trained):
+    assert main([str(trained), str(trained.with_name('out.safetensors')), '--half']) == 0
+    state = load_state(next(trained.parent.glob('out-*')))
+    assert state['w'].dtype == torch.float16 and state['n'].dtype == torch.int64
+
+
+def test_averaged_and_last_weights(trained):
+    content = load_file(trained)
+    content['ema_state_dict'] = {'module.w': torch.ones(2, 3), 'module.n': torch.tensor(4),
+                                 'steps': torch.tensor(9)}
+    torch.save(content, trained)
+    for options, expected in (([], 1.), (['--ema'], 0.)):
+        assert main([str(trained), str(trained.with_name(f'ema{len(options)}.pth')), *options]) == 0
+        state = load_state(next(trained.parent.glob(f'ema{len(options)}-*')))
+        assert state.keys() == {'w', 'n'} and state['w'][0, 0] == expected
+
+
+def test_refusals(trained, capsys):
+    assert main([str(trained), str(trained.with_name('out.bin'))]) == 2
+    assert 'write to a .pth or .safetensors file' in capsys.readouterr().err
+    assert main([str(trained), str(trained.with_name('out.pth')), '--ema']) == 2
+    assert 'trained without an EMAHook' in capsys.readouterr().err
