@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ import torch
 
 from mmext.cli.train import main
 from mmext.engine.checkpoint import load_file
+
+from ..cli.test_resume import same_training
 
 ROOT = Path(__file__).parents[2]
 # Without batch statistics, which a process takes over its own images.
@@ -43,3 +47,36 @@ def test_two_processes_equal_one_with_the_summed_batch(configs, workers):
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-5, atol=1e-5,
                                    msg=lambda text, key=key: f'{key}: {text}')
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
+            for child in (task / 'children').read_text().split()]
+
+
+@pytest.mark.slow
+def test_a_killed_rank_is_restarted_and_nothing_is_lost(configs):
+    """torch elastic starts both processes again; they go on from the newest whole checkpoint."""
+    config = configs['segmentation'].with_name('normalised.py')
+    config.write_text(NORM)
+    options = [*(one for one in OPTIONS if 'max_iters' not in one), 'train_cfg.max_iters=30',
+               'train_dataloader.batch_size=1', 'train_dataloader.num_workers=0', 'default_hooks.checkpoint.interval=1',
+               'default_hooks.checkpoint.max_keep_ckpts=2']
+
+    def start(folder: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [str(ROOT / 'tools' / 'dist_train.sh'), str(config), '2', '--work-dir', folder, '--resume',
+             *options],
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, 'PORT': '29653',
+                 'MAX_RESTARTS': '2'}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start('undisturbed').wait(timeout=300) == 0
+    job = start('struck')
+    while not Path('struck/iter_3.pth').exists():
+        assert job.poll() is None, 'over before it could be struck'
+        time.sleep(0.05)
+    os.kill(_children(job.pid)[1], signal.SIGKILL)
+    assert job.wait(timeout=300) == 0
+    same_training(Path('undisturbed/iter_30.pth'), Path('struck/iter_30.pth'))
+    logs = sorted(Path('struck').glob('*/*.log'))
+    assert len(logs) >= 2, 'it was never restarted'
