@@ -49,10 +49,9 @@ def _official_args(text: str | None) -> dict[str, Any]:
 
 def misfit(cfg: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:
     """Why ``state`` does not load strictly into what ``cfg`` builds, or None if it does."""
-    import torch
-
+    from ..engine.meta import on_meta
     from ..registry import MODELS
-    with torch.device('meta'):
+    with on_meta():
         wanted = MODELS.build(dict(cfg)).state_dict()
     for key, value in wanted.items():
         if key not in state:

@@ -11,11 +11,12 @@ from mmengine.config import Config
 
 from mmext import catalogue, zoo
 from mmext.cli.new import MARK
-from mmext.converters import converter_for
+from mmext.converters import converter_for, methods
 from tests.registry_wide.meta import build_on_meta
 
 ROOT = Path(__file__).parents[2]
 METHODS = [entry.method for entry in catalogue.methods()]
+UNRELEASED = {entry.method for entry in catalogue.methods() if entry.unreleased}
 pytestmark = pytest.mark.parametrize('method', METHODS)
 
 
@@ -56,7 +57,7 @@ def test_page(method: str) -> None:
             'the paper': r'https://(arxiv\.org|openaccess|doi\.org|proceedings|www\.)',
             'the results, published beside reproduced': r'<!-- results -->\n.*published.*\|.*reproduced'
                                                         r'.*<!-- /results -->',
-            'how to convert official weights': rf'mmext convert {method} ',
+            'how to convert official weights': '' if method in UNRELEASED else rf'mmext convert {method} ',
             'a citation': r'```bibtex\n@'}.items():
         assert re.search(pattern, page, re.DOTALL), f'configs/{method}/README.md lacks {what}'
     assert _examples(method), f'configs/{method}/README.md has no config to copy'
@@ -83,7 +84,8 @@ def test_metafile_has_every_full_size_config(method: str) -> None:
 
 def test_published_numbers(method: str) -> None:
     results = [result for model in _models(method) for result in model.results]
-    assert any(result.source != zoo.RERUN for result in results), f'{method}: no published number'
+    published = any(result.source != zoo.RERUN for result in results)
+    assert published or method in UNRELEASED, f'{method}: no published number'
 
 
 def test_parameters_and_flops_are_stated(method: str) -> None:
@@ -94,6 +96,9 @@ def test_parameters_and_flops_are_stated(method: str) -> None:
 
 
 def test_converter(method: str) -> None:
+    if method in UNRELEASED:
+        assert method not in methods(), f'{method}: unreleased, but there is a converter'
+        return
     converter = converter_for(method)
     assert converter.method == method
     assert converter.constructors and converter.targets

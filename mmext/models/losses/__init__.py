@@ -1,0 +1,1 @@
+"""Losses that the hosts lack or compute differently."""

@@ -1,0 +1,259 @@
+"""The position relation against the straightforward formulation (all sine features, 1x1 convolution).
+
+    python tools/benchmarks/position_relation.py
+    python tools/benchmarks/position_relation.py --device cuda --out docs/benchmarks/position_relation_gpu.md
+
+A case is one decoder layer's bias for a number of queries, with denoising groups in front or without.
+Each case first asserts that both give the same bias and gradient, then times a training step and a
+forward pass without gradient (best of several rounds, taken in turn) and measures the peak memory of a
+training step, each in a process of its own.
+"""
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmext.ops.position_relation import box_differences, position_relation
+
+HEADS, FEATURES = 8, 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """``matching`` queries of one image, behind ``groups`` denoising groups of ``size`` queries."""
+
+    matching: int
+    groups: int = 0
+    size: int = 0
+
+    @property
+    def total(self) -> int:
+        """Rows and columns of the bias."""
+        return self.matching + self.groups * self.size
+
+    def inputs(self, device: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Boxes of two layers and the denoising mask, the same every time."""
+        torch.manual_seed(0)
+        src = torch.rand(1, self.total, 4) * torch.tensor([1, 1, 0.3, 0.3]) + 0.01
+        tgt = (src + 0.01 * torch.randn_like(src)).clamp(min=1e-3)
+        mask = None
+        if self.groups:
+            group = torch.arange(self.total) // self.size
+            group[self.groups * self.size:] = self.groups
+            mask = (group[:, None] != group) & ((group != self.groups) | (group[:, None] == self.groups))
+            mask[:self.groups * self.size, self.groups * self.size:] = False
+            mask = mask.to(device)
+        return src.to(device), tgt.to(device), mask
+
+
+CASES = {
+    '300': Case(300), '300 with denoising': Case(300, 5, 40),
+    '900': Case(900), '900 with denoising': Case(900, 5, 40),
+    '1100': Case(1100), '1100 with denoising': Case(1100, 5, 40),
+}
+
+
+class Straightforward(nn.Module):
+    """Every feature of every pair, then a 1x1 convolution, ReLU and the mask."""
+
+    def __init__(self, proj: nn.Conv2d) -> None:
+        super().__init__()
+        self.proj = proj
+
+    def forward(self, src: Tensor, tgt: Tensor, mask: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            step = torch.arange(FEATURES // 2, device=src.device, dtype=src.dtype)
+            waves = 10000.**(2 * step / FEATURES)
+            phases = box_differences(src, tgt).unsqueeze(-1) * 100 / waves
+            features = torch.stack((phases.sin(), phases.cos()), dim=-1).flatten(3).permute(0, 3, 1, 2)
+        out = self.proj(features).relu()
+        return out if mask is None else out.masked_fill(mask, float('-inf'))
+
+
+class Ours(nn.Module):
+    """What :class:`mmext.PositionRelation` calls."""
+
+    def __init__(self, proj: nn.Conv2d) -> None:
+        super().__init__()
+        self.proj = proj
+
+    def forward(self, src: Tensor, tgt: Tensor, mask: Tensor | None) -> Tensor:
+        assert self.proj.bias is not None
+        return position_relation(src, tgt, self.proj.weight.flatten(1), self.proj.bias, mask=mask)
+
+
+def build(kind: type[Ours] | type[Straightforward], device: str) -> Ours | Straightforward:
+    """One of the two, with the same weights."""
+    torch.manual_seed(1)
+    return kind(nn.Conv2d(4 * FEATURES, HEADS, 1)).to(device)
+
+
+def step(module: nn.Module, inputs: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
+    """Forward and backward of one bias."""
+    bias = module(*inputs)
+    bias.backward(torch.ones_like(bias))
+    return bias
+
+
+def assert_equal(case: Case, device: str) -> float:
+    """Largest difference of bias and gradients, relative to their largest value."""
+    found = []
+    for kind in (Ours, Straightforward):
+        module = build(kind, device).double()
+        src, tgt, mask = case.inputs(device)
+        bias = step(module, (src.double(), tgt.double(), mask))
+        grads = [parameter.grad for parameter in module.parameters()]
+        found.append((bias.masked_fill(bias.isneginf(), 0), *grads))
+    worst = max(float((ours - theirs).abs().max() / theirs.abs().max())
+                for ours, theirs in zip(*found))
+    if worst > 1e-9:
+        raise AssertionError(f'results differ by {worst:.2g} of their largest value')
+    return worst
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
+    clock = time.process_time if device == 'busy' else time.perf_counter
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    start = clock()
+    call()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def timings(case: Case, device: str, rounds: int, busy: bool) -> list[list[float]]:
+    """Best seconds of a training step and of a forward pass, ours and the straightforward one's."""
+    inputs = case.inputs(device)
+    modules = [build(Ours, device), build(Straightforward, device)]
+    best = [[float('inf')] * 2, [float('inf')] * 2]
+    for _ in range(rounds):
+        for index, module in enumerate(modules):
+            clock = 'busy' if busy else device
+            training = _seconds(partial(step, module, inputs), clock)
+            with torch.no_grad():
+                forward = _seconds(partial(module, *inputs), clock)
+            best[index] = [min(pair) for pair in zip(best[index], (training, forward))]
+    return best
+
+
+def _resident(field: str) -> int:
+    """A line of /proc/self/status in bytes: VmRSS is memory now, VmHWM the highest so far."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f'no {field} in /proc/self/status')
+
+
+def _peak_in_child(case: Case, device: str, kind: Any, threads: int, pipe: Any) -> None:
+    torch.set_num_threads(threads)
+    module = build(kind, device)
+    step(module, Case(10).inputs(device))
+    inputs = case.inputs(device)
+    gc.collect()
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        Path('/proc/self/clear_refs').write_text('5')  # the highest starts anew
+        before = _resident('VmRSS')
+    step(module, inputs)
+    after = torch.cuda.max_memory_allocated() if device == 'cuda' else _resident('VmHWM')
+    pipe.send(after - before)
+
+
+def peak_memory(case: Case, device: str, kind: Any) -> int:
+    """Bytes that one training step needs on top of the weights and the input."""
+    context = multiprocessing.get_context('spawn')
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_peak_in_child,
+                            args=(case, device, kind, torch.get_num_threads(), sender))
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise RuntimeError('the process that measures memory died; too little memory?') from None
+    finally:
+        child.join()
+
+
+def machine(device: str) -> str:
+    """What this runs on."""
+    if device == 'cuda':
+        where = torch.cuda.get_device_name()
+    else:
+        names = [line.split(':', 1)[1].strip() for line in
+                 Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')]
+        where = f'{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads'
+    return f'{where}; torch {torch.__version__}, float32, Python {platform.python_version()}'
+
+
+HEADER = ('| queries | pairs | training step ms (ref) | x faster | forward ms (ref) | x faster | '
+          'peak MiB (ref) | memory ratio | difference |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|')
+
+
+def row(name: str, case: Case, device: str, rounds: int, busy: bool) -> str:
+    """A line of the table."""
+    difference = assert_equal(case, device)
+    ours, theirs = timings(case, device, rounds, busy)
+    peaks = [peak_memory(case, device, kind) for kind in (Ours, Straightforward)]
+    cells = [name, f'{case.total}x{case.total}']
+    for a, b in zip(ours, theirs):
+        cells += [f'{1e3 * a:.0f} ({1e3 * b:.0f})', f'**{b / a:.1f}**']
+    cells += [f'{peaks[0] / 2**20:.0f} ({peaks[1] / 2**20:.0f})', f'**{peaks[0] / peaks[1]:.2f}**',
+              f'{difference:.0e}']
+    return f'| {" | ".join(cells)} |'
+
+
+def main() -> int:
+    """Run the cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
+    parser.add_argument('--rounds', type=int, default=5, help='measurements of each time')
+    parser.add_argument('--busy', action='store_true',
+                        help="count the processor's time, all threads together, not the wall's: "
+                        'for a machine that does other things too')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--out', type=Path, help='Markdown file to write')
+    args = parser.parse_args()
+    if args.busy and args.device == 'cuda':
+        print('--busy is for --device cpu', file=sys.stderr)
+        return 2
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        print('--device cuda: this torch sees no GPU', file=sys.stderr)
+        return 2
+    torch.set_num_threads(args.threads)
+    lines = [machine(args.device) + (', processor time' if args.busy else ''), '', HEADER]
+    print('\n'.join(lines), flush=True)
+    for name, case in CASES.items():
+        lines.append(row(name, case, args.device, args.rounds, args.busy))
+        print(lines[-1], flush=True)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = args.out.with_suffix('.tmp')
+        temporary.write_text(
+            '# Position relation\n\nMade by `python tools/benchmarks/position_relation.py`: the bias of one '
+            'decoder layer for one image, 8 heads, 64 features a pair; "with denoising" adds 5 groups of 40 '
+            'queries. ref makes all features and projects them with a 1x1 convolution; difference is in '
+            'double precision.\n\n' + '\n'.join(lines) + '\n')
+        os.replace(temporary, args.out)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
