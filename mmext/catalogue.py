@@ -28,6 +28,7 @@ class Entry:
             Empty for parts that are not a published method.
         paper: Title of the paper; url: where to read it; year: of publication.
         aliases: Other names under which the same class is registered.
+        unreleased: The authors released neither code nor weights: there is nothing to convert.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Entry:
     url: str = ''
     year: int = 0
     aliases: tuple[str, ...] = ()
+    unreleased: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -341,6 +343,59 @@ CATALOGUE: tuple[Entry, ...] = (
         paper='Relation DETR: Exploring Explicit Position Relation Prior for Object Detection',
         url='https://arxiv.org/abs/2407.11699',
         year=2024,
+    ),
+    Entry(
+        name='CycleSelfTraining',
+        unreleased=True,
+        registry='model',
+        kind='detector',
+        module='mmext.models.semi.cycle_self_training',
+        hosts=('mmdet', ),
+        requires=('mmdet', ),
+        summary='semi-supervised training of any detector, two students and two teachers',
+        method='cst',
+        paper='Cycle Self-Training for Semi-Supervised Object Detection with Distribution Consistency Reweighting',
+        url='https://arxiv.org/abs/2207.05334',
+        year=2022,
+    ),
+    Entry(
+        name='DistributionConsistency',
+        registry='task util',
+        kind='task util',
+        module='mmext.models.semi.consistency',
+        hosts=('mmdet', ),
+        requires=('mmdet', ),
+        summary="weight of a pseudo box from two teachers' agreement",
+        method='cst',
+        paper='Cycle Self-Training for Semi-Supervised Object Detection with Distribution Consistency Reweighting',
+        url='https://arxiv.org/abs/2207.05334',
+        year=2022,
+    ),
+    Entry(
+        name='CycleMeanTeacherHook',
+        registry='hook',
+        kind='hook',
+        module='mmext.engine.hooks.cycle_mean_teacher_hook',
+        hosts=('mmdet', ),
+        requires=('mmdet', ),
+        summary='moves the teachers of CST towards their students',
+        method='cst',
+        paper='Cycle Self-Training for Semi-Supervised Object Detection with Distribution Consistency Reweighting',
+        url='https://arxiv.org/abs/2207.05334',
+        year=2022,
+    ),
+    Entry(
+        name='CycleValLoop',
+        registry='loop',
+        kind='loop',
+        module='mmext.engine.cycle_val_loop',
+        hosts=('mmdet', ),
+        requires=('mmdet', ),
+        summary='validation of all members of CST',
+        method='cst',
+        paper='Cycle Self-Training for Semi-Supervised Object Detection with Distribution Consistency Reweighting',
+        url='https://arxiv.org/abs/2207.05334',
+        year=2022,
     ),
 )
 

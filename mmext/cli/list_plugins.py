@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -48,12 +49,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     table = Table(box=box.SIMPLE_HEAD)
     for column in ('type=', 'kind', 'hosts', 'what', 'paper', 'page'):
-        table.add_column(column, overflow='fold')
+        table.add_column(column, overflow='fold', no_wrap=column == 'type=')
     for entry in entries:
         paper = f'{entry.paper} ({entry.year})' if entry.paper else ''
         table.add_row(f'mmext.{entry.name}', entry.kind, ' '.join(entry.hosts), entry.summary,
                       paper, entry.page)
-    Console().print(table)
+    # A pipe has no width to respect.
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
     return 0
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-_DATA, _STEP = 0, 1  # two families of streams that never meet
+_DATA, _STEP, _ORDER = 0, 1, 2  # families of streams that never meet
 
 
 def seed_generators(*key: int, cuda: bool = False) -> None:
@@ -34,6 +35,19 @@ def seed_generators(*key: int, cuda: bool = False) -> None:
     torch.default_generator.manual_seed(torch_seed)
     if cuda and torch.cuda.is_initialized():
         torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(torch_seed)
+
+
+@contextmanager
+def own_state(*key: int) -> Iterator[None]:
+    """Seed the generators from a key for a block, and put them back where they were."""
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed_generators(*key)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(pytorch)
 
 
 def seed_step(seed: int, rank: int, iteration: int) -> None:
@@ -108,7 +122,13 @@ class PositionedBatches:
         skip, self._skip = self._skip, 0
         while True:
             samples = passed = 0
-            for batch in self.batch_sampler:
+            stream = iter(self.batch_sampler)
+            while True:
+                # Some samplers draw from NumPy's own generator; it is given a state for each batch.
+                with own_state(_ORDER, self.seed, self._epoch, samples):
+                    batch = next(stream, None)
+                if batch is None:
+                    break
                 indices = list(batch)
                 if passed < skip:
                     passed += 1

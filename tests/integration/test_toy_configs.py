@@ -25,6 +25,12 @@ TOYS = [pytest.param(path, id=path.stem, marks=[] if _always(path) else [pytest.
         for path in sorted((ROOT / 'configs').glob('*/*_toy.py'))]
 IMAGES = {'mmdet': 'coco/val', 'mmrotate': 'dota/val/images', 'mmseg': 'ade20k/images/validation',
           'mmpretrain': 'imagenet/val'}
+# The small data have ten training images.
+OWN = {'cst_atss_emov2_toy': ['train_dataloader.dataset.datasets.0.indices=[0,1,2,3]',
+                              'train_dataloader.dataset.datasets.1.indices=[4,5,6,7,8,9]',
+                              'train_dataloader.sampler.batch_size=4', 'model.semi_train_cfg.burn_in_iters=2',
+                              'model.semi_train_cfg.pseudo_label_initial_score_thr=0.001',
+                              'model.semi_train_cfg.cls_pseudo_thr=0.001']}
 SMALL = ['train_dataloader.batch_size=4', 'train_dataloader.num_workers=0',
          'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
          'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
@@ -52,7 +58,7 @@ def test_the_whole_path(config: Path, toy_data: Path, tmp_path: Path, capsys) ->
     name = 'epoch' if by_epoch else 'iter'
 
     def run(folder: Path, *arguments: str) -> None:
-        options = ['--cfg-options', *SMALL, *_schedule(by_epoch, 4)]
+        options = ['--cfg-options', *SMALL, *OWN.get(config.stem, ()), *_schedule(by_epoch, 4)]
         assert train.main([str(config), '--work-dir', str(folder), '--seed', '0', *arguments, *options]) == 0
 
     run(work_dir)
@@ -66,7 +72,8 @@ def test_the_whole_path(config: Path, toy_data: Path, tmp_path: Path, capsys) ->
     options = list(SMALL)
     if cfg.default_scope in ('mmdet', 'mmrotate'):
         # After four steps nothing scores high.
-        options += ['model.test_cfg.score_thr=0.0', 'model.test_cfg.max_per_img=20']
+        model = 'model.detector' if 'detector' in cfg.model else 'model'
+        options += [f'{model}.test_cfg.score_thr=0.0', f'{model}.test_cfg.max_per_img=20']
 
     assert test.main([str(config), str(checkpoint), '--work-dir', str(work_dir / 'test'),
                       '--out', str(work_dir / 'metrics.json'), '--cfg-options', *options]) == 0
