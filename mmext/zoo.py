@@ -221,6 +221,10 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
     return '\n'.join([title, '', _row(head), _row(rule), *(_row(row) for row in rows)])
 
 
+#: Kinds that the README counts and ``mmext list METHOD`` names.
+_SMALL_PARTS = frozenset(('head', 'loss', 'cost', 'assigner', 'task util', 'hook', 'loop'))
+
+
 def plugin_table(root: Path, entries: Iterable[Entry] = CATALOGUE) -> str:
     """The README's table: a row for each method, then the parts that are not a published method."""
     methods: dict[str, list[Entry]] = {}
@@ -233,9 +237,12 @@ def plugin_table(root: Path, entries: Iterable[Entry] = CATALOGUE) -> str:
     lines = [_row(['plug-in', 'kind', 'hosts', 'paper', 'page', 'state']), _row(['---'] * 6)]
     for method, members in methods.items():
         main = members[0]
+        named = [entry for entry in members if entry.kind not in _SMALL_PARTS] or members[:1]
+        rest = len(members) - len(named)
         lines.append(_row([
-            '<br>'.join(f'`mmext.{entry.name}`' for entry in members),
-            ', '.join(dict.fromkeys(entry.kind for entry in members)), ' '.join(main.hosts),
+            '<br>'.join(f'`mmext.{entry.name}`' for entry in named)
+            + (f'<br>and {rest} part{"s" * (rest > 1)}' if rest else ''),
+            ', '.join(dict.fromkeys(entry.kind for entry in named)), ' '.join(main.hosts),
             f'[{main.paper}]({main.url}), {main.year}' if main.paper else '-',
             f'[{method}]({main.page})',
             _state(root, method)]))
