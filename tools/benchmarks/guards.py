@@ -57,7 +57,8 @@ def build(config: str, size: int, device: str) -> tuple[Any, dict]:
     for _ in range(2 if size > 200 else 8):
         sample = DetDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size), img_path='a.jpg',
                                              scale_factor=(1., 1.)))
-        sample.gt_instances = InstanceData(bboxes=torch.tensor([[10., 10., 90., 90.]]), labels=torch.tensor([1]))
+        sample.gt_instances = InstanceData(bboxes=torch.tensor([[10., 10., 90., 90.]]),
+                                           labels=torch.tensor([1]))
         samples.append(sample)
     return model, dict(inputs=[torch.randint(0, 255, (3, size, size), dtype=torch.uint8) for _ in samples],
                        data_samples=samples)
@@ -93,7 +94,8 @@ def measure(model: Any, data: dict, device: str, steps: int) -> tuple[float, flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument('--steps', type=int, default=6)
     parser.add_argument('--out', type=Path, help='also write the table here')
@@ -116,7 +118,8 @@ def main() -> None:
         whole, guards = measure(model, data, args.device, args.steps)
         rows.append(f'| {name} | {whole * 1e3:.0f} ms | {guards * 1e3:.2f} ms | {guards / whole:.2%} |')
         print(rows[-1], flush=True)
-    machine = torch.cuda.get_device_name() if args.device == 'cuda' else f'{platform.machine()} CPU, one thread'
+    machine = f'{platform.machine()} CPU, one thread' if args.device == 'cpu' else \
+        torch.cuda.get_device_name()
     table = '\n'.join([HEADING, '', f'{machine}, torch {torch.__version__}.', '',
                        '| model | step | guards | share |', '|---|--:|--:|--:|', *rows, ''])
     if args.out:
