@@ -1,4 +1,4 @@
-# make demo   train, test and draw a small detector on the embedded data
+# make demo   train, test and draw a small detector on the embedded data; its row in the leaderboard
 # make test   the whole suite: ruff, mypy, pytest
 # Both first set up what is missing: a virtual environment with exact versions, in .venv.
 PYTHON ?= python3
@@ -22,6 +22,9 @@ demo: install
 	    --num-train 1 --num-val 12 --size 384 --seed 7; \
 	$(RUN) tools/infer.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" $(WORK)/scenes/coco/val \
 	    --out-dir $(WORK)/pictures; \
+	$(RUN) -m mmext leaderboard show; \
+	$(RUN) -m mmext leaderboard export work_dirs/leaderboard.html; \
+	echo "demo: what the test saw is in $(WORK)/report.html"; \
 	echo "demo: pictures of detections are in $(WORK)/pictures/vis"; \
 	echo "demo: $${SECONDS} s in all, $${trained} s of them to make the data and train"'
 

@@ -397,6 +397,14 @@ CATALOGUE: tuple[Entry, ...] = (
         url='https://arxiv.org/abs/2207.05334',
         year=2022,
     ),
+    Entry(
+        name='LeaderboardHook',
+        registry='hook',
+        kind='hook',
+        module='mmext.engine.hooks.leaderboard_hook',
+        hosts=ALL_HOSTS,
+        summary='keeps a record of every evaluation and writes a report after a test',
+    ),
 )
 
 

@@ -23,6 +23,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--smoke', action='store_true',
                         help='try the config out: 2 training iterations, validation on 4 images')
     parser.add_argument('--no-check', action='store_true', help='skip the check of the config')
+    parser.add_argument('--no-leaderboard', action='store_true',
+                        help='keep no record of the evaluation (see mmext leaderboard)')
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read a checkpoint even if that runs code from it')
     parser.add_argument('--no-pin-memory', action='store_true',

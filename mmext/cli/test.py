@@ -4,13 +4,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import hosts
-from ..engine.guards import add_load_report
+from ..engine.guards import add_leaderboard, add_load_report
 from ..errors import UserError
+from ..leaderboard.store import Store
 from ._common import (
     add_config_arguments,
     add_launcher_arguments,
@@ -50,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--interval', type=int, default=1, help='draw every so many samples')
     parser.add_argument('--tta', action='store_true',
                         help="test-time augmentation: the config's, or flips")
+    parser.add_argument('--run-name', help="name in the leaderboard (default: the work directory's)")
+    parser.add_argument('--no-report', action='store_true',
+                        help='write no report.html into the work directory')
     add_launcher_arguments(parser)
 
 
@@ -211,8 +216,12 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: If the command line, the config or the checkpoint is wrong.
     """
+    started = time.monotonic()
     set_local_rank(args)
     _check_out(args)
+    record = not (args.no_leaderboard or args.smoke)  # four images are no result
+    if record and is_main_process():
+        Store().check(writable=True)  # before hours of testing, not after
     if args.checkpoint != 'none':
         require_checkpoint(args.checkpoint, 'checkpoint')
     cfg = load_config(args.config, args.cfg_options)
@@ -231,6 +240,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         for line in lines:
             print(line, flush=True)
     runner = build_runner(cfg)
+    add_leaderboard(runner, run=args.run_name, record=record, report=not args.no_report, started=started)
     dump = out.with_name(f'.{out.stem}.{os.getpid()}.pkl') \
         if out and out.suffix in _PICKLES and args.out_item != 'metrics' else None
     if dump:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import hosts
-from ..engine.guards import add_guards
+from ..engine.guards import add_guards, add_leaderboard
 from ..errors import UserError
+from ..leaderboard.store import Store
 from ._common import (
     add_config_arguments,
     add_launcher_arguments,
@@ -174,6 +175,9 @@ def run(args: argparse.Namespace) -> int:
     """Train; returns 0."""
     started = time.monotonic()
     set_local_rank(args)
+    record = not (args.no_leaderboard or args.smoke)  # four images are no result
+    if record and is_main_process():
+        Store().check(writable=True)  # before days of training, not after
     cfg = load_config(args.config, args.cfg_options)
     hosts.repair(trust_checkpoint=args.trust_checkpoint)
     lines = prepare(cfg, args)
@@ -185,6 +189,7 @@ def run(args: argparse.Namespace) -> int:
         for line in lines:
             print(line, flush=True)
     runner = build_runner(cfg)
+    add_leaderboard(runner, record=record, report=False)
     if args.deterministic and is_main_process():
         print(_determinism(runner), flush=True)
     runner.train()

@@ -38,3 +38,15 @@ def add_load_report(cfg: Config, strict: bool) -> None:
         strict: Refuse a checkpoint that lacks weights of the model.
     """
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='mmext.LoadReportHook', strict=strict)]
+
+
+def add_leaderboard(runner: Any, **arguments: Any) -> None:
+    """Let a Runner keep a record of its evaluations, unless its config has that hook itself.
+
+    Args:
+        runner: The Runner, before it starts.
+        **arguments: For :class:`mmext.engine.hooks.leaderboard_hook.LeaderboardHook`.
+    """
+    from .hooks.leaderboard_hook import LeaderboardHook
+    if not any(isinstance(hook, LeaderboardHook) for hook in runner.hooks):
+        runner.register_hook(LeaderboardHook(**arguments))

@@ -2,6 +2,7 @@
 
 PREDICTIONS is the .pkl of `tools/test.py --out`. Written to SAVE_DIR:
 
+  analysis.html                 all of it on one page that needs no other file
   errors.csv, errors.png        classification, localisation, both, duplicate, background, missed
   classes.csv, instances.png    AP, recall and number of objects of each class
   curves.png                    precision against recall
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from mmext.engine.analysis.confusion import draw_confusion
     from mmext.evaluation import analysis
     from mmext.evaluation.analysis import drawing
+    from mmext.leaderboard.analysis_page import analysis_text
 
     init_default_scope(scope)
     with DefaultScope.overwrite_default_scope(scope):
@@ -95,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
                        ('confusion', lambda path: draw_confusion(confusion, both, path))):
         with replacing(out / f'{name}.png') as path:
             draw(path)
+    with replacing(out / 'analysis.html') as path:
+        path.write_text(analysis_text(Path(args.config).stem, report, curves, confusion, names, args.iou_thr),
+                        encoding='utf-8')
 
     text = AsciiTable(table)
     print(f'AP{round(100 * args.iou_thr)} {report.ap:.3f}; without wrong detections '

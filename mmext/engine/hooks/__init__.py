@@ -4,4 +4,5 @@
 * :class:`~mmext.engine.hooks.exact_resume_hook.ExactResumeHook`: a resumed run equals an undisturbed one
 * :class:`~mmext.engine.hooks.preemption_hook.PreemptionHook`: save and leave on SIGTERM
 * :class:`~mmext.engine.hooks.nonfinite_hook.NonFiniteHook`: say which loss or gradient is not finite
+* :class:`~mmext.engine.hooks.leaderboard_hook.LeaderboardHook`: records every evaluation
 """

@@ -1,25 +1,24 @@
 """A record of every evaluation, and a page about every test."""
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
 
+from ...apis.writers import replacing
 from ...errors import UserError
 from ...leaderboard import collect
 from ...leaderboard.budget import Budget
 from ...leaderboard.figures import dataset_name
 from ...leaderboard.gallery import Gallery
 from ...leaderboard.published import beside
-from ...leaderboard.record import Record, plain, to_dict
+from ...leaderboard.record import Record, plain
 from ...leaderboard.report import write_report
 from ...leaderboard.store import Store
+from ...leaderboard.transfer import to_json
 from ...registry import HOOKS
-from ..checkpoint.saving import replacing
 
 #: Written to the work directory when the store cannot take a record; ``mmext leaderboard import`` reads it.
 UNRECORDED = 'leaderboard_record.json'
@@ -112,8 +111,8 @@ class LeaderboardHook(Hook):
             checkpoint = collect.trained_checkpoint(runner, last)
             training = runner._train_loop is not None
             self._keep(runner, self._made(
-                runner, metrics, 'val', checkpoint, epoch=runner.epoch if training else None,
-                iteration=runner.iter if training else None))
+                runner, metrics, 'val', checkpoint, seconds=time.monotonic() - self._began,
+                epoch=runner.epoch if training else None, iteration=runner.iter if training else None))
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, Any] | None = None) -> None:
         """Write the page and keep the record of a test."""
@@ -123,14 +122,17 @@ class LeaderboardHook(Hook):
         seconds, model = time.monotonic() - self._began, runner.model
         while is_model_wrapper(model):
             model = model.module
-        flops, size = collect.flops(runner.cfg, model, self._latency(), seconds) if self.record else (None, '')
-        record = self._made(runner, metrics, 'test', collect.tested_checkpoint(runner), flops=flops,
-                            input_size=size)
+        flops, size = None, ''
+        if self.record:
+            flops, size = collect.flops(runner.cfg, model, self._latency(), seconds)
+        record = self._made(runner, metrics, 'test', collect.tested_checkpoint(runner), seconds=seconds,
+                            flops=flops, input_size=size)
         if self.report and self._gallery is not None:
             try:
                 page, record = write_report(Path(runner.work_dir), record, self._gallery,
                                             str(self.store.path) if self.record else '')
-                runner.logger.info(f'report: {page}')
+                spent, run = self._gallery.budget.spent, self._gallery.budget.run
+                runner.logger.info(f'report: {page} ({spent:.2f} s, {spent / run:.1%} of the run)')
             except Exception as error:  # as above
                 runner.logger.warning(f'no report: {type(error).__name__}: {error}')
         if self.record:
@@ -142,7 +144,7 @@ class LeaderboardHook(Hook):
         return steps[len(steps) // 2] if steps else 0.
 
     def _made(self, runner: Any, metrics: dict[str, Any], phase: str, checkpoint: tuple[str, str],
-              **more: Any) -> Record:
+              seconds: float, **more: Any) -> Record:
         from mmengine.device import get_device
         loader = getattr(runner, f'{phase}_dataloader')
         evaluator = getattr(runner, f'{phase}_loop').evaluator
@@ -154,7 +156,7 @@ class LeaderboardHook(Hook):
             config=config, config_text=collect.config_text(runner), checkpoint=checkpoint[0],
             checkpoint_digest=checkpoint[1], published=beside(config, dataset, values),
             per_class=tuple(plain(collect.per_class(evaluator, metrics))), images=len(loader.dataset),
-            seconds=round(time.monotonic() - self._began, 3),
+            seconds=round(seconds, 3),
             parameters=sum(one.numel() for one in runner.model.parameters()),
             latency_ms=round(1000 * self._latency(), 3) or None, memory_mb=collect.memory_mb(),
             environment=collect.environment(runner.cfg.get('default_scope') or 'mmengine', get_device()),
@@ -166,8 +168,7 @@ class LeaderboardHook(Hook):
             runner.logger.info(f'leaderboard: {kept.key} in {self.store.path}')
         except (UserError, OSError) as error:
             path = Path(runner.work_dir) / UNRECORDED
-            with replacing(path) as file:
-                file.write(json.dumps(dict(format='mmext leaderboard', version=1,
-                                           records=[to_dict(dataclasses.replace(record, id=None))])).encode())
+            with replacing(path) as temporary:
+                temporary.write_text(to_json([record]), encoding='utf-8')
             runner.logger.warning(f'{error}\nThe record is in {path}; when the leaderboard can be written: '
                                   f'mmext leaderboard import {path}')

@@ -28,6 +28,10 @@ class IoUMetric(HostMetric):
         archive: Pack the pictures in ``output_dir`` into ``<output_dir>.zip``, for the ADE20K server.
         **kwargs: As for :class:`mmseg.IoUMetric`.
 
+    Attributes:
+        class_figures (dict[str, list[float]]): After an evaluation, the values of each class in percent,
+            by figure ('IoU', 'Acc', ...).
+
     Raises:
         UserError: If ``archive`` is without ``output_dir``; while evaluating for labels or predictions
             beyond the classes, samples without ground truth, more classes than a picture of
@@ -43,6 +47,7 @@ class IoUMetric(HostMetric):
             raise UserError('archive=True needs output_dir, where the pictures go')
         self.classwise = classwise
         self.archive = archive
+        self.class_figures: dict[str, list[float]] = {}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Check the labels and predictions of one batch, then count as mmseg does."""
@@ -88,13 +93,14 @@ class IoUMetric(HostMetric):
             MMLogger.get_current_instance().warning(
                 f"no picture has the last class, '{names[-1]}'; if the labels start at 0, "
                 'reduce_zero_label must be False')
+        table = self.total_area_to_metrics(intersect, union, predicted, labelled, self.metrics,
+                                           self.nan_to_num, self.beta)
+        table.pop('aAcc')
+        self.class_figures = {key: [round(float(value) * 100, 2) for value in values]
+                              for key, values in table.items()}
         if self.classwise:
-            table = self.total_area_to_metrics(intersect, union, predicted, labelled, self.metrics,
-                                               self.nan_to_num, self.beta)
-            table.pop('aAcc')
-            for key, values in table.items():
-                figures.update((f'{key}.{name}', round(float(value) * 100, 2))
-                               for name, value in zip(names, values))
+            for key, values in self.class_figures.items():
+                figures.update((f'{key}.{name}', value) for name, value in zip(names, values))
         return figures
 
     def _pack(self) -> None:

@@ -1,0 +1,1 @@
+"""Runs become records, records become tables, pages and submissions; see ``docs/leaderboard.md``."""
