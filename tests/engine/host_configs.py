@@ -72,6 +72,8 @@ _NO_LOOPS = {'val_cfg', 'test_cfg'}
 
 #: Configs that load but cannot run as they stand, or train on something other than they say, and
 #: the places the check has to name. Each was looked at.
+_SAN = {'model.decode_head.num_classes', 'val_dataloader.dataset.metainfo.classes',
+        'test_dataloader.dataset.metainfo.classes'}
 BUGS = {
     'mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot20train_test-mot20test.py': _MOT20,
     'mmdet::bytetrack/bytetrack_yolox_x_8xb4-amp-80e_crowdhuman-mot20train_test-mot20test.py':
@@ -91,8 +93,9 @@ BUGS = {
     'mmseg::bisenetv2/bisenetv2_fcn_4xb4-ohem-160k_cityscapes-1024x1024.py': {'models'},
     'mmseg::knet/knet-s3_swin-l_upernet_8xb2-adamw-80k_ade20k-640x640.py':
         {'train_pipeline', 'test_pipeline'},
-    'mmseg::san/san-vit-b16_voc12aug-640x640.py': {'model.decode_head.num_classes'},
-    'mmseg::san/san-vit-l14_voc12aug-640x640.py': {'model.decode_head.num_classes'},
+    # trained with 21 classes, evaluated with 20
+    'mmseg::san/san-vit-b16_voc12aug-640x640.py': _SAN,
+    'mmseg::san/san-vit-l14_voc12aug-640x640.py': _SAN,
     'mmpretrain::blip/blip-base_8xb32_caption.py': {'train_cfg'},
     'mmpretrain::blip/blip-base_8xb32_caption_flickr30k.py': {'train_cfg'},
     'mmpretrain::blip2/blip2-opt2.7b_8xb16_gqa.py': {'train_cfg'},
@@ -105,7 +108,7 @@ BUGS = {
     **{f'mmpretrain::densenet/densenet{depth}_4xb256_in1k.py': {'param_scheduler.milestones'}
        for depth in (121, 161, 169, 201)},
     **{f'mmpretrain::efficientnet_v2/efficientnetv2-{size}_8xb32_in21k.py':
-       {'model.head.num_classes'} for size in ('s', 'm', 'l', 'xl')},
+       {'model.head.num_classes', 'data_preprocessor.num_classes'} for size in ('s', 'm', 'l', 'xl')},
     'mmpretrain::lenet/lenet5_mnist.py': {'param_scheduler.milestones'},
     'mmpretrain::maskfeat/benchmarks/vit-base-p16_8xb256-coslr-100e_in1k.py': {'train_cfg'},
     'mmpretrain::resnest/resnest101_32xb64_in1k.py': _NO_LOOPS,
@@ -113,8 +116,11 @@ BUGS = {
         {*_NO_LOOPS, 'train_pipeline', 'test_pipeline'},
     'mmpretrain::resnest/resnest269_64xb32_in1k.py': _NO_LOOPS,
     'mmpretrain::resnest/resnest50_32xb64_in1k.py': _NO_LOOPS,
-    'mmpretrain::resnet/resnet50_8xb128_coslr-90e_in21k.py': _NO_LOADERS,
+    'mmpretrain::resnet/resnet50_8xb128_coslr-90e_in21k.py':
+        {*_NO_LOADERS, 'param_scheduler.1.T_max'},
     'mmpretrain::resnet/resnet50_8xb32-cutmix_in1k.py': {'model.train_cfg.augments'},
+    'mmpretrain::simmim/benchmarks/swin-large-w14_8xb256-coslr-100e_in1k.py':
+        {'param_scheduler.1.T_max'},
     'mmpretrain::vision_transformer/vit-base-p16_4xb544-ipu_in1k.py': {'train_cfg', *_NO_LOOPS},
     'mmrotate::convnext/rotated-retinanet-rbox-le90_convnext-tiny_fpn_kld-stable_adamw-1x_dota.py':
         {'model.backbone'},

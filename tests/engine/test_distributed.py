@@ -60,7 +60,8 @@ def test_a_killed_rank_is_restarted_and_nothing_is_lost(configs):
     config = configs['segmentation'].with_name('normalised.py')
     config.write_text(NORM)
     options = [*(one for one in OPTIONS if 'max_iters' not in one), 'train_cfg.max_iters=30',
-               'train_dataloader.batch_size=1', 'train_dataloader.num_workers=0', 'default_hooks.checkpoint.interval=1',
+               'train_dataloader.batch_size=1', 'train_dataloader.num_workers=0',
+               'default_hooks.checkpoint.interval=1',
                'default_hooks.checkpoint.max_keep_ckpts=2']
 
     def start(folder: str) -> subprocess.Popen:

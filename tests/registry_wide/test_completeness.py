@@ -106,8 +106,10 @@ def test_converter(method: str) -> None:
 
 
 def test_golden_parity(method: str) -> None:
-    assert importlib.util.find_spec(f'tests.parity.test_{method}'), f'no tests/parity/test_{method}.py'
     folder = ROOT / 'tests' / 'goldens' / method
+    if method in UNRELEASED and not folder.exists():
+        return  # no authors' numbers to be equal to; test_own_test holds
+    assert importlib.util.find_spec(f'tests.parity.test_{method}'), f'no tests/parity/test_{method}.py'
     cases = sorted(folder.glob('*.json'))
     assert cases, f'tests/goldens/{method} has no golden case: see docs/adding_a_plugin.md'
     for case in cases:

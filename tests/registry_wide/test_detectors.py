@@ -100,6 +100,15 @@ def test_an_image_alone_and_in_a_batch(config: Path) -> None:
 
 
 @each_detector()
+def test_initialisation_leaves_a_checkpoint_alone(config: Path, tmp_path: Path) -> None:
+    source = build(config)
+    torch.save(source.state_dict(), tmp_path / 'weights.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth'))
+    target = build(config, seed=1, init_cfg=init_cfg).state_dict()
+    assert not [name for name, value in source.state_dict().items() if not torch.equal(target[name], value)]
+
+
+@each_detector()
 def test_copies_and_pickles(config: Path) -> None:
     model, data = build(config).eval(), batch(config, 1)
     expected = _boxes(model, data)[0]

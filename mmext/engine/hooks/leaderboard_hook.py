@@ -150,11 +150,16 @@ class LeaderboardHook(Hook):
         evaluator = getattr(runner, f'{phase}_loop').evaluator
         dataset = self.dataset or dataset_name(runner.cfg.get(f'{phase}_dataloader'))
         config, values = collect.config_path(runner), plain(metrics)
+        try:
+            published = beside(config, dataset, values)
+        except UserError as error:  # a broken metafile, of another method perhaps
+            runner.logger.warning(f'no published numbers beside this run: {error}')
+            published = ()
         return Record(
             run=self.run or Path(runner.work_dir).resolve().name, dataset=dataset, phase=phase,
             metrics={name: value for name, value in values.items() if isinstance(value, int | float | None)},
             config=config, config_text=collect.config_text(runner), checkpoint=checkpoint[0],
-            checkpoint_digest=checkpoint[1], published=beside(config, dataset, values),
+            checkpoint_digest=checkpoint[1], published=published,
             per_class=tuple(plain(collect.per_class(evaluator, metrics))), images=len(loader.dataset),
             seconds=round(seconds, 3),
             parameters=sum(one.numel() for one in runner.model.parameters()),

@@ -29,8 +29,8 @@ class PositionRelation(BaseModule):
     initial references at first). The result is the next layer's additive attention mask. It is not
     accumulated over layers, and no gradient flows into the boxes.
 
-    Any unit of length will do, but the same one for ``src`` and ``tgt``; rotated boxes give their
-    centre, width and height.
+    Any unit of length will do, but the same one for ``src`` and ``tgt``. Rotated boxes have their angle
+    as a fifth number; their centre, width and height alone give the relation that ignores it.
 
     Args:
         num_heads: H, of the attention.
@@ -68,8 +68,9 @@ class PositionRelation(BaseModule):
         """The bias of queries with boxes ``src`` towards keys with boxes ``tgt``.
 
         Args:
-            src: ``(B, N, 4)`` cxcywh.
-            tgt: ``(B, M, 4)`` cxcywh; ``src`` itself by default.
+            src: ``(B, N, 4)`` cxcywh, or ``(B, N, 5)`` with an angle in radians: offsets to the keys are
+                then measured along the sides of the query's box, in a unit that x and y share.
+            tgt: ``(B, M, 4 or 5)``; ``src`` itself by default.
             mask: ``(N, M)``, true where attention is forbidden (denoising groups): -inf there.
 
         Returns:

@@ -15,12 +15,12 @@ import torch.nn as nn
 import torch.nn.functional as F
 from mmdet.models.necks import FPN
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from ...errors import did_you_mean
 from ...registry import MODELS
+from ..backbones.base import run_blocks
 from ..backbones.dsnet import DSBlock
+from ..backbones.layers import keep_batch_norms
 
 _BLOCK_FIELDS = ('num_heads', 'mlp_ratio', 'downsample', 'qk_scale', 'drop', 'attn_drop',
                  'drop_path', 'act_cfg', 'conv_ffn')
@@ -102,7 +102,7 @@ class DSFPN(FPN):
         for i in reversed(range(len(levels))):
             if i + 1 < len(levels):
                 levels[i] = levels[i] + self._upsample(levels[i + 1], levels[i])
-            levels[i] = self._block(i, levels[i])
+            levels[i] = run_blocks((self.ds_blocks[i], ), levels[i], self.with_cp)
         outs = [conv(x) for conv, x in zip(self.fpn_convs, levels)]
         if not self.add_extra_convs:
             while len(outs) < self.num_outs:
@@ -121,16 +121,9 @@ class DSFPN(FPN):
             return F.interpolate(x, **self.upsample_cfg)
         return F.interpolate(x, size=like.shape[2:], **self.upsample_cfg)
 
-    def _block(self, level: int, x: Tensor) -> Tensor:
-        if self.with_cp and x.requires_grad:
-            return checkpoint(self.ds_blocks[level], x, use_reentrant=False)
-        return self.ds_blocks[level](x)
-
     def train(self, mode: bool = True) -> DSFPN:
         """Set the mode; with ``norm_eval``, batch norms stay in evaluation."""
         super().train(mode)
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            keep_batch_norms(self)
         return self

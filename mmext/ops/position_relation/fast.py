@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .reference import EPS, frequencies, position_relation_reference
+from .reference import EPS, along_sides, frequencies, position_relation_reference
 
 #: Bytes of features made at a time; so much stays in a processor's cache, or keeps a GPU busy.
 CHUNK_BYTES = {'cpu': 2**20, 'cuda': 2**26}
@@ -89,7 +89,7 @@ class _Pairs:
     def _waves_of_sizes(self, boxes: Tensor) -> Tensor:
         """``(B, 2, 2, K, n)``: sine and cosine of the logarithms of width and height."""
         # The phases are large and only their differences count: double precision, for n numbers.
-        sizes = (boxes[..., 2:] + EPS).double().log().transpose(1, 2)
+        sizes = (boxes[..., 2:4] + EPS).double().log().transpose(1, 2)
         phases = sizes[:, :, None] * self.waves.double()[:, None]
         return torch.stack((phases.sin(), phases.cos()), dim=1).to(boxes.dtype)
 
@@ -112,11 +112,12 @@ class _Pairs:
         size = max(1, min(rows, CHUNK_BYTES.get(self.src.device.type, 2**26) // row_bytes))
         buffer = self.src.new_empty(2, 2, self.count, size * columns)
         for image in range(batch):
-            centre, extent = self.src[image].T[..., None].split(2)
+            centre, extent, angle = self.src[image].T[..., None].tensor_split((2, 4))
             other = self.tgt[image].T[:2, None]
             for start in range(0, rows, size):
                 part = slice(start, min(start + size, rows))
-                offset = (centre[:, part] - other).abs_().div_(extent[:, part] + EPS).add_(1).log_()
+                offset = along_sides(centre[:, part] - other, angle[:, part])
+                offset = offset.abs_().div_(extent[:, part] + EPS).add_(1).log_()
                 # In one buffer: fresh memory costs more than the arithmetic.
                 features = buffer[..., :offset[0].numel()]
                 phases = torch.mul(offset.flatten(1)[:, None], self.waves[:, None], out=features[1])

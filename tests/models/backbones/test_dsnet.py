@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmext.converters import ConversionReport, convert
 from mmext.errors import UserError
@@ -43,6 +44,16 @@ def test_only_what_is_needed_is_built() -> None:
     part.load_state_dict(whole.state_dict(), strict=False)
     image = torch.rand(1, 3, 48, 40)
     torch.testing.assert_close(part.eval()(image)[0], whole.eval()(image)[1])
+
+
+@pytest.mark.parametrize(('arch', 'published'), [('T', 1.84e9), ('S', 3.56e9), ('B', 8.32e9)])
+def test_published_flops(arch: str, published: float) -> None:
+    """At 224 px; activations, norms and resizing are under 1%."""
+    with torch.device('meta'):
+        model = DSNet(arch).eval()
+        with FlopCounterMode(display=False) as counter:
+            model(torch.rand(1, 3, 224, 224))
+    assert counter.get_total_flops() / 2 == pytest.approx(published, rel=0.01)
 
 
 def _rates(model: DSNet) -> list[float]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ....errors import did_you_mean
 from ....ops.bra import merge_regions, routed_attention, split_regions
+from ....ops.depthwise import DepthwiseConv2d
 from ....registry import MODELS
 from .routing import Routing, TopKRouter
 
@@ -30,7 +31,7 @@ def depthwise(channels: int, kernel_size: int) -> nn.Conv2d | None:
         return None
     if kernel_size < 0 or kernel_size % 2 == 0:
         raise ValueError(f'side_dwconv={kernel_size}: expected an odd kernel size, or 0 for none')
-    return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+    return DepthwiseConv2d(channels, kernel_size)
 
 
 class RegionAttention(nn.Module):

@@ -11,8 +11,9 @@ import torch
 import torch.nn as nn
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from ..base import run_blocks
+from ..layers import channel_norm
 from .attention import BRA, BiLevelRoutingAttention
 from .global_attention import Attention, AttentionLePE, AttentionLePE2d, ConvMixer
 
@@ -24,7 +25,7 @@ class LayerNorm2d(nn.LayerNorm):
         super().__init__(channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return channel_norm(x, self)
 
 
 class DWConv(nn.Module):
@@ -175,12 +176,7 @@ class Stage(nn.Sequential):
         self.recompute = recompute
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self:
-            if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
-        return x
+        return run_blocks(self, x, self.recompute)
 
 
 class PlainStage(nn.Module):

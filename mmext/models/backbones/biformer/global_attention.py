@@ -10,6 +10,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....ops.depthwise import DepthwiseConv2d
 from .attention import depthwise
 
 
@@ -108,7 +109,7 @@ class ConvMixer(nn.Sequential):
 
     def __init__(self, dim: int) -> None:
         super().__init__(nn.Identity(), nn.Conv2d(dim, dim, 1),
-                         nn.Conv2d(dim, dim, 5, padding=2, groups=dim), nn.Conv2d(dim, dim, 1))
+                         DepthwiseConv2d(dim, 5), nn.Conv2d(dim, dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

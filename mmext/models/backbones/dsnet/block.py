@@ -16,6 +16,7 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor
 
 from ....registry import MODELS
+from ..layers import pointwise
 
 
 def _to_tokens(x: Tensor) -> Tensor:
@@ -32,17 +33,6 @@ def _resize(x: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, size=(height, width), mode='bilinear', align_corners=False)
 
 
-def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """1x1 convolution, ``(B, C, H, W) -> (B, C', H, W)``.
-
-    On a CPU it is one matrix product of the channels-last view: torch's convolution would copy the
-    map for it. An exported graph keeps the convolution.
-    """
-    if x.is_cuda or torch.onnx.is_in_onnx_export():
-        return F.conv2d(x, weight, bias)
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-
-
 class Pointwise(nn.Conv2d):
     """1x1 convolution with bias; parameters are those of :class:`torch.nn.Conv2d`."""
 
@@ -52,7 +42,7 @@ class Pointwise(nn.Conv2d):
     def forward(self, x: Tensor, outputs: slice = slice(None)) -> Tensor:
         """``outputs`` selects channels of the result."""
         weight, bias = self.weight[outputs], self.bias
-        return _pointwise(x, weight, None if bias is None else bias[outputs])
+        return pointwise(x, weight, None if bias is None else bias[outputs])
 
 
 def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,13 +19,11 @@ from typing import Any, Literal
 import torch
 import torch.nn as nn
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
-from ....errors import UserError, did_you_mean
+from ....errors import did_you_mean
 from ....registry import MODELS
+from ..base import Backbone, run_blocks
 from .block import DSBlock
 
 _COMMON: dict[str, Any] = dict(
@@ -77,7 +75,7 @@ class PatchEmbed(nn.Module):
 
 
 @MODELS.register_module()
-class DSNet(BaseModule):
+class DSNet(Backbone):
     """DS-Net backbone (paper, Fig. 3 and Table 1).
 
     Args:
@@ -119,6 +117,9 @@ class DSNet(BaseModule):
         [(1, 64, 16, 24), (1, 128, 8, 12), (1, 320, 4, 6), (1, 512, 2, 3)]
     """
 
+    stage_pattern = r'(blocks|patch_embed)\d+\.'
+    block_pattern = r'blocks(\d+)\.(\d+)\.norm1\.weight'
+
     def __init__(self,
                  arch: str = 'T',
                  embed_dim: Sequence[int] | None = None,
@@ -140,20 +141,12 @@ class DSNet(BaseModule):
                  norm_eval: bool = False,
                  with_cp: bool = False,
                  init_cfg: dict | list[dict] | None = None) -> None:
-        super().__init__(init_cfg)
         sizes = _resolve(arch, dict(embed_dim=embed_dim, depth=depth, num_heads=num_heads,
                                     mlp_ratio=mlp_ratio, downsamples=downsamples))
         dims, depths = sizes['embed_dim'], sizes['depth']
-        if not out_indices or not set(out_indices) <= set(range(len(dims))):
-            raise ValueError(f'out_indices={tuple(out_indices)}: expected one or more of 0 to '
-                             f'{len(dims) - 1}')
-        if not -1 <= frozen_stages <= len(dims):
-            raise ValueError(f'frozen_stages={frozen_stages}: expected -1 to {len(dims)}')
+        super().__init__(out_indices, len(dims), len(dims), frozen_stages, norm_eval, init_cfg)
         if drop_path_mode not in ('official', 'global'):
             raise ValueError(f"drop_path_mode='{drop_path_mode}': expected 'official' or 'global'")
-        self.out_indices = tuple(out_indices)
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
         self.with_cp = with_cp
         #: Stages that are built.
         self.num_stages = max(self.out_indices) + 1
@@ -184,7 +177,7 @@ class DSNet(BaseModule):
                 self.add_module(self._norms[i], build_norm_layer(norm_cfg, dims[i])[1])
         #: Least height and width of an image.
         self.min_size = 1 if overlap_embed else 4 * 2**(self.num_stages - 1)
-        self._freeze_stages()
+        self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the maps.
@@ -199,22 +192,13 @@ class DSNet(BaseModule):
         Raises:
             ValueError: If the image is smaller than :attr:`min_size`.
         """
-        if min(x.shape[-2:]) < self.min_size:
-            raise ValueError(f'an image of {int(x.shape[-2])} x {int(x.shape[-1])} pixels is too small '
-                             f'for DSNet with out_indices={self.out_indices}: {self.min_size} a side '
-                             'are needed')
+        x = self._prepared(x)
         maps = {}
-        if not x.is_cuda:  # where it is faster; torch keeps the layout from layer to layer
-            x = x.contiguous(memory_format=torch.channels_last)
         for i in range(self.num_stages):
             x = self.get_submodule(f'patch_embed{i + 1}')(x)
             if i == 0:
                 x = self.pos_drop(x)
-            for block in self._blocks(i):
-                if self.with_cp and x.requires_grad:
-                    x = checkpoint(block, x, use_reentrant=False)
-                else:
-                    x = block(x)
+            x = run_blocks(self._blocks(i), x, self.with_cp)
             maps[i] = self.get_submodule(self._norms[i])(x) if i in self._norms else x
         return tuple(maps[i].contiguous() for i in self.out_indices)
 
@@ -223,7 +207,7 @@ class DSNet(BaseModule):
         assert isinstance(blocks, nn.ModuleList)
         return blocks
 
-    def _freeze_stages(self) -> None:
+    def _frozen_modules(self) -> list[nn.Module]:
         frozen: list[nn.Module] = []
         if self.frozen_stages >= 0:
             frozen += [self.patch_embed1, self.pos_drop]
@@ -231,72 +215,4 @@ class DSNet(BaseModule):
             frozen += [self.get_submodule(f'patch_embed{i + 1}'), self._blocks(i)]
             if i in self._norms:
                 frozen.append(self.get_submodule(self._norms[i]))
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> DSNet:
-        """Set the mode; frozen stages and, with ``norm_eval``, batch norms stay in evaluation."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Take files as the authors wrap them; refuse weights of another variant."""
-        if not prefix:
-            _unwrap(state_dict)
-        ours = {key: value for key, value in self.state_dict().items() if _is_stage(key)}
-        theirs = {key.removeprefix(prefix): value for key, value in state_dict.items()
-                  if key.startswith(prefix) and _is_stage(key.removeprefix(prefix))}
-        wrong = _first_difference(ours, theirs) if theirs else None
-        if wrong:
-            raise UserError(f'these weights are of another variant of DS-Net than this backbone: '
-                            f'{_describe(theirs)} in the file, {_describe(ours)} here; first '
-                            f'difference: {wrong}')
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _is_stage(key: str) -> bool:
-    return key.startswith(('blocks', 'patch_embed'))
-
-
-def _unwrap(state: dict[str, Any]) -> None:
-    """Leave the weights of the backbone alone in what a file holds, in place."""
-    if isinstance(state.get('model'), dict):  # beside the authors' optimizer, epoch and arguments
-        weights = state['model']
-        state.clear()
-        state.update(weights)
-    if not any(_is_stage(key) for key in state):
-        for key in [key for key in state if key.startswith('backbone.')]:  # a converted classifier
-            state[key.removeprefix('backbone.')] = state.pop(key)
-
-
-def _first_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> str | None:
-    """What tells two sets of stages apart; the file may hold later stages than ``ours``."""
-    for key, value in ours.items():
-        if key.endswith('num_batches_tracked'):  # old files lack it
-            continue
-        if key not in theirs:
-            return f'{key} is absent in the file'
-        shape, other = tuple(value.shape), tuple(theirs[key].shape)
-        if key == 'patch_embed1.proj.weight':  # images may have other channels
-            shape, other = (shape[0], *shape[2:]), (other[0], *other[2:])
-        if shape != other:
-            return f'{key} is {other} in the file and {shape} here'
-    stages = {key.split('.')[0] for key in ours}
-    extra = next((key for key in theirs if key not in ours and key.split('.')[0] in stages), None)
-    return f'{extra} is only in the file' if extra else None
-
-
-def _describe(state: dict[str, Tensor]) -> str:
-    """Depths and widths as the keys show them."""
-    blocks = {tuple(key.split('.')[:2]): value.shape[0] for key, value in state.items()
-              if key.startswith('blocks') and key.endswith('.norm1.weight')}
-    stages = sorted({stage for stage, _ in blocks})
-    depth = [sum(stage == name for name, _ in blocks) for stage in stages]
-    dims = [blocks.get((stage, '0'), 0) for stage in stages]
-    return f'depth {depth}, embed_dim {dims}'
+        return frozen

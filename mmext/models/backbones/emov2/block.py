@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -18,8 +18,10 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor
 
 from ....errors import did_you_mean
-
-Span = Literal['remote', 'close']
+from ....ops.depthwise import DepthwiseConv2d
+from ....registry import MODELS
+from ..layers import channel_norm, pointwise
+from .windows import Span, from_windows, to_windows, window_attention
 
 
 class LayerNorm2d(nn.Module):
@@ -35,7 +37,7 @@ class LayerNorm2d(nn.Module):
         self.norm = nn.LayerNorm(channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return channel_norm(x, self.norm)
 
 
 class HardMish(nn.Module):
@@ -73,13 +75,21 @@ class ConvNormAct(nn.Module):
                  groups: int = 1, bias: bool = False, norm: str = 'none', act: str = 'none') -> None:
         super().__init__()
         padding = math.ceil((kernel_size - stride) / 2)
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding,
-                              groups=groups, bias=bias)
+        self.conv: nn.Conv2d
+        if groups == in_channels == out_channels:
+            self.conv = DepthwiseConv2d(in_channels, kernel_size, stride, padding, bias)
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding,
+                                  groups=groups, bias=bias)
         self.norm = choose('norm', norm, NORMS)(out_channels)
         self.act = choose('activation', act, ACTIVATIONS)()
 
+        # A 1x1 convolution is one matrix product where channels are last.
+        self.pointwise = kernel_size == 1 and stride == 1 and groups == 1
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x)))
+        x = pointwise(x, self.conv.weight, self.conv.bias) if self.pointwise else self.conv(x)
+        return self.act(self.norm(x))
 
 
 class ExpandConv(nn.Module):
@@ -95,27 +105,7 @@ class ExpandConv(nn.Module):
         return self.net(x)
 
 
-def _to_windows(x: Tensor, heads: int, rows: int, cols: int, span: Span) -> Tensor:
-    """View ``(B, G*D, H, W)`` as ``rows x cols`` windows: ``(B, rows, cols, G, P, P, D)``.
-
-    A close window is a contiguous block; a remote one holds every ``rows``-th row and ``cols``-th
-    column, a lattice over the whole map.
-    """
-    batch, channels, height, width = x.shape
-    dim, high, wide = channels // heads, height // rows, width // cols
-    if span == 'close':
-        return x.view(batch, heads, dim, rows, high, cols, wide).permute(0, 3, 5, 1, 4, 6, 2)
-    return x.view(batch, heads, dim, high, rows, wide, cols).permute(0, 4, 6, 1, 3, 5, 2)
-
-
-def _from_windows(x: Tensor, span: Span) -> Tensor:
-    """Inverse of :func:`_to_windows`: ``(B, rows, cols, G, P, P, E) -> (B, G*E, H, W)``."""
-    batch, rows, cols, heads, high, wide, dim = x.shape
-    order = (0, 1, 4, 2, 5, 3, 6) if span == 'close' else (0, 4, 1, 5, 2, 3, 6)
-    x = x.permute(order).reshape(batch, rows * high, cols * wide, heads * dim)
-    return x.permute(0, 3, 1, 2)
-
-
+@MODELS.register_module()
 class SpanningAttention(nn.Module):
     """Windowed attention whose value path is the expansion, ``(B, C, H, W) -> (B, M, H, W)``.
 
@@ -159,7 +149,7 @@ class SpanningAttention(nn.Module):
                  v_group: bool = False,
                  attn_pre: bool = False) -> None:
         super().__init__()
-        if in_channels % head_dim or mid_channels % (in_channels // head_dim):
+        if head_dim < 1 or in_channels % head_dim or mid_channels % (in_channels // head_dim):
             raise ValueError(f'{in_channels} channels, expanded to {mid_channels}, cannot be divided '
                              f'into heads of {head_dim} channels')
         self.heads = in_channels // head_dim
@@ -190,17 +180,14 @@ class SpanningAttention(nn.Module):
         # One window: remote and close are the same tokens in the same order.
         once = rows == cols == 1 and dropout == 0.
         spans = self.spans[:1] if once else self.spans
-        windows = [
-            torch.cat([_to_windows(part, self.heads, rows, cols, span) for span in spans])
-            for part in (*qk.chunk(2, dim=1), values)
-        ]
-        queries, keys, values = (part.flatten(4, 5).flatten(0, 2) for part in windows)
-        attended = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
-        maps = [
-            _from_windows(part, 'remote' if self.attn_pre and len(self.spans) > 1 else span)
-            for part, span in zip(attended.view_as(windows[2]).chunk(len(spans)), spans)
-        ]
-        total = maps[0] if len(maps) == 1 else maps[0] + maps[1]
+        queries, keys, values = (
+            to_windows(part, self.heads, rows, cols, spans) for part in (*qk.chunk(2, dim=1), values))
+        attended = window_attention(queries, keys, values, dropout)
+        places: tuple[Span, ...] = spans
+        if self.attn_pre and len(self.spans) > 1:
+            remote: Span = 'remote'
+            places = (remote, ) * len(spans)
+        total = from_windows(attended, rows, cols, (qk.shape[2], qk.shape[3]), places)
         return total * len(self.spans) if once and len(self.spans) > 1 else total
 
 

@@ -6,8 +6,9 @@ Official code: https://github.com/zhangzjn/EMOv2 (commit 582a96f).
 
 Differences from the official code, none of them numerical: close and remote windows go through one
 batched attention call on queries, keys and values that are computed once; a map that fits in one
-window is attended to once; nothing is changed in place; the channel norm works on a channels-last
-view. Parameter names are the official ones, so official files load as they are.
+window is attended to once; nothing is changed in place; on a CPU channels stay last in memory from
+end to end, so norms and 1x1 convolutions copy nothing, and depth-wise convolutions have a weight
+gradient of their own. Parameter names are the official ones, so official files load as they are.
 """
 from __future__ import annotations
 
@@ -16,12 +17,10 @@ from typing import Any
 
 import torch
 import torch.nn as nn
-from mmengine.model import BaseModule
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from ....registry import MODELS
+from ..base import Backbone, run_blocks
 from .block import NORMS, ConvNormAct, InvertedResidualMobileBlock, choose
 
 # Four stages each. `operators` are those of every block but the first of a stage, which is always
@@ -74,7 +73,7 @@ def _resolve(arch: str | dict[str, Any]) -> dict[str, Any]:
 
 
 @MODELS.register_module(name=['EMOv2', 'EMO2'])
-class EMOv2(BaseModule):
+class EMOv2(Backbone):
     """EMOv2 backbone (paper, Fig. 3 and Table 2); EMO of 2023 with ``arch='emo1-...'``.
 
     Args:
@@ -110,12 +109,16 @@ class EMOv2(BaseModule):
 
     Raises:
         ValueError: If ``arch``, ``out_indices`` or ``frozen_stages`` is none of the above.
+        UserError: On loading weights of another variant.
 
     Example:
         >>> backbone = EMOv2('1M', out_indices=(1, 2, 3, 4))
         >>> [tuple(x.shape) for x in backbone(torch.rand(1, 3, 64, 64))]
         [(1, 32, 16, 16), (1, 48, 8, 8), (1, 80, 4, 4), (1, 180, 2, 2)]
     """
+
+    stage_pattern = r'stage\d+\.'
+    block_pattern = r'stage([1-9]\d*)\.(\d+)\.proj\.conv\.weight'
 
     def __init__(self,
                  arch: str | dict[str, Any] = '5M',
@@ -136,21 +139,13 @@ class EMOv2(BaseModule):
                  norm_eval: bool = False,
                  with_cp: bool = False,
                  init_cfg: dict | list[dict] | None = None) -> None:
-        super().__init__(init_cfg)
         sizes = _resolve(arch)
         depths, dims = sizes['depths'], sizes['embed_dims']
         stages = len(depths)
-        if not out_indices or not set(out_indices) <= set(range(stages + 1)):
-            raise ValueError(f'out_indices={tuple(out_indices)}: expected one or more of 0 (stem) to '
-                             f'{stages}')
-        if not -1 <= frozen_stages <= stages:
-            raise ValueError(f'frozen_stages={frozen_stages}: expected -1 to {stages}')
+        super().__init__(out_indices, stages + 1, stages, frozen_stages, norm_eval, init_cfg)
         windows = [window_size] * stages if isinstance(window_size, int) else list(window_size)
         if len(windows) != stages:
             raise ValueError(f'window_size has {len(windows)} values for {stages} stages')
-        self.out_indices = tuple(out_indices)
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
         self.with_cp = with_cp
 
         stem_dim = dims[0] // 2
@@ -170,20 +165,22 @@ class EMOv2(BaseModule):
                 attn_drop=attn_drop_rate, v_group=v_group, attn_pre=attn_pre, drop=drop_rate,
                 layer_scale_init_value=layer_scale_init_value)
             operators, dw_kernel = sizes['operators'][i], sizes['dw_kernel_sizes'][i]
-            blocks = [
-                InvertedResidualMobileBlock(
-                    channels[i], channels[i + 1], ('conv', ), 2 * sizes['exp_ratios'][i], stride=2,
-                    skip=False, dw_kernel_size=dw_kernel if dw_kernel > 0 else 5,
-                    drop_path=next(rates), **shared)
-            ]
-            for _ in range(depths[i] - 1):
-                blocks.append(
-                    InvertedResidualMobileBlock(
-                        channels[i + 1], channels[i + 1],
-                        (operators, ) if isinstance(operators, str) else operators,
-                        sizes['exp_ratios'][i], dw_kernel_size=dw_kernel,
-                        conv_kernel_size=sizes['conv_kernel_sizes'][i],
-                        conv_groups=sizes['conv_groups'][i], drop_path=next(rates), **shared))
+            first = dict(
+                operators=('conv', ), exp_ratio=2 * sizes['exp_ratios'][i], stride=2, skip=False,
+                dw_kernel_size=dw_kernel if dw_kernel > 0 else 5)
+            others = dict(
+                operators=(operators, ) if isinstance(operators, str) else operators,
+                exp_ratio=sizes['exp_ratios'][i], dw_kernel_size=dw_kernel,
+                conv_kernel_size=sizes['conv_kernel_sizes'][i], conv_groups=sizes['conv_groups'][i])
+            try:
+                blocks = [
+                    InvertedResidualMobileBlock(channels[i + min(j, 1)], channels[i + 1],
+                                                drop_path=next(rates), **shared,
+                                                **(others if j else first))
+                    for j in range(depths[i])
+                ]
+            except ValueError as error:
+                raise ValueError(f'stage {i + 1} of EMOv2: {error}') from None
             self.add_module(f'stage{i + 1}', nn.ModuleList(blocks))
         #: Channels of each returned map.
         self.out_channels = tuple(channels[i] for i in self.out_indices)
@@ -195,7 +192,7 @@ class EMOv2(BaseModule):
             self.head = nn.Linear(dims[-1], num_classes)
             nn.init.trunc_normal_(self.head.weight, std=.02)
             nn.init.zeros_(self.head.bias)
-        self._freeze_stages()
+        self._freeze()
 
     def _stages(self) -> list[nn.ModuleList]:
         return [module for name, module in self.named_children() if name.startswith('stage')]
@@ -212,14 +209,9 @@ class EMOv2(BaseModule):
         """
         maps = {}
         last = max(self.out_indices)
-        if not x.is_cuda:  # where it is faster; torch keeps the layout from layer to layer
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = self._prepared(x)
         for i, stage in enumerate(self._stages()[:last + 1]):
-            for block in stage:
-                if self.with_cp and x.requires_grad:
-                    x = checkpoint(block, x, use_reentrant=False)
-                else:
-                    x = block(x)
+            x = run_blocks(stage, x, self.with_cp)
             maps[i] = x
         if self.final_norm:
             maps[last] = self.norm(x)
@@ -231,22 +223,10 @@ class EMOv2(BaseModule):
         Raises:
             AttributeError: If the backbone was built without ``num_classes``.
         """
+        x = self._prepared(x)
         for stage in self._stages():
-            for block in stage:
-                x = block(x)
+            x = run_blocks(stage, x, self.with_cp)
         return self.head(self.norm(x).mean(dim=(2, 3)))
 
-    def _freeze_stages(self) -> None:
-        for stage in self._stages()[:self.frozen_stages + 1]:
-            stage.eval()
-            stage.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> EMOv2:
-        """Set the mode; frozen stages and, with ``norm_eval``, batch norms stay in evaluation."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
+    def _frozen_modules(self) -> list[nn.ModuleList]:
+        return self._stages()[:self.frozen_stages + 1]

@@ -1,0 +1,1 @@
+"""Assigners, match costs and geometry."""
