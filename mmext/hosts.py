@@ -175,6 +175,22 @@ def let_torchvision_nms_run(boxes: ModuleType) -> None:
         boxes._assert_has_ops = lambda: None  # type: ignore[attr-defined]
 
 
+# -------------------------------------------------------------------------------------- mmcv's NMS
+
+
+def offer_p_nms(nms: ModuleType) -> None:
+    """Let ``nms=dict(type='p_nms(idxs)', ...)`` in a model's test_cfg mean :func:`mmext.ops.pnms.p_nms`.
+
+    mmcv evaluates the type among the names of its own module and has no registry of NMS operators.
+    """
+
+    def p_nms(*args: Any, **options: Any) -> Any:
+        from .ops.pnms.single import p_nms as build
+        return build(*args, **options)
+
+    nms.p_nms = p_nms  # type: ignore[attr-defined]
+
+
 # ------------------------------------------------------------------------------------ import hook
 
 
@@ -187,6 +203,7 @@ class _RepairOnImport(importlib.abc.MetaPathFinder):
             'mmengine.config.utils': mend_config_utils,
             'mmengine.config.config': keep_scope_of_hosts,
             'torchvision.ops.boxes': let_torchvision_nms_run,
+            'mmcv.ops.nms': offer_p_nms,
         }
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -337,6 +354,8 @@ REPAIRS = (
            'mmengine keeps them', lambda: True),
     Repair('torchvision operators', "torchvision's compiled part does not load beside this torch",
            'a torchvision wheel that matches torch is installed', torchvision_extension_is_broken),
+    Repair('P-NMS', 'mmcv finds operators of test_cfg.nms only among the names of its own module',
+           'mmcv has a registry of them', lambda: True),
     Repair('safe checkpoints', 'mmengine falls back to full unpickling of downloaded files',
            'mmengine refuses instead', lambda: True),
     Repair('atomic files', 'mmengine writes checkpoints straight to their final name',
