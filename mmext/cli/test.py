@@ -254,8 +254,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
             mmengine.dump(metrics, out)
         elif out and out.suffix == '.json':
             _write_json(metrics, out)
-        record = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics)
-        _write_json(record, Path(runner.work_dir) / METRICS_FILE)
+        summary = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics)
+        _write_json(summary, Path(runner.work_dir) / METRICS_FILE)
     return metrics
 
 

@@ -76,7 +76,7 @@ def measure(model: Any, data: dict, device: str, steps: int) -> tuple[float, flo
         look(*args)
         spent[0] += clock(device) - start
 
-    hook._before_step = timed  # type: ignore[method-assign]
+    hook._before_step = timed  # type: ignore
     hook.before_train(runner)
     best: list[tuple[float, float]] = []
     for step in range(steps):
