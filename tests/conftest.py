@@ -6,6 +6,15 @@ import os
 import shutil
 import tempfile
 
+import pytest
+from mmengine.registry import DefaultScope
+
 _FOLDER = tempfile.mkdtemp(prefix='mmext-leaderboard-')
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 os.environ['MMEXT_LEADERBOARD'] = os.path.join(_FOLDER, 'leaderboard.sqlite')
+
+
+@pytest.fixture(autouse=True)
+def _no_default_scope() -> None:
+    """Every test starts without a default scope: a Runner leaves its own behind for the process."""
+    DefaultScope._instance_dict.clear()
