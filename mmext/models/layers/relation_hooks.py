@@ -15,6 +15,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from ..detectors.pretrained import load_again
 from .position_relation import RELATION
 
 
@@ -53,6 +54,11 @@ class PositionRelationMixin(BaseModel):
         for layer in self.decoder.layers:
             layer.register_forward_pre_hook(self._before_layer, with_kwargs=True)
             layer.register_forward_hook(self._after_layer)
+
+    def init_weights(self) -> None:
+        """The host's initialisation; a checkpoint's weights stay."""
+        super().init_weights()
+        load_again(self)
 
     def _initial_references(self, kwargs: dict[str, Any]) -> Tensor:
         """``(B, N, 2 or 4)`` in [0, 1], from the decoder's arguments."""
