@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from .. import __version__
+from .calibration import calibration_diagrams
 from .curves import read_curves, training_folder
 from .published import root
 from .record import Record, now
@@ -94,6 +95,7 @@ def _run(record: Record, page: Path, pictures: bool) -> dict[str, Any]:
         checkpoint_link=link(record.checkpoint, page) if '://' not in record.checkpoint else '',
         report_link=link(report, page), worst=[one for one in shown if not one.best],
         best=[one for one in shown if one.best],
+        diagrams=calibration_diagrams(record) if pictures else [],
         submissions=[dict(one=one, text=one.answer.decode('utf-8', 'replace'))
                      for one in record.submissions])
 

@@ -9,12 +9,16 @@ from urllib.parse import unquote
 
 import pytest
 
+from mmext.leaderboard.calibration import calibration_diagrams
 from mmext.leaderboard.curves import POINTS, read_curves
 from mmext.leaderboard.page import page_text
 from mmext.leaderboard.published import published
 from mmext.leaderboard.record import Submission
+from mmext.leaderboard.rendering import data_uri
 from mmext.leaderboard.table import tables
+from mmext.models.ensemble.calibrator import PRAECalibrator
 
+from ..models.ensemble.random_scenes import CLASSES, DETECTORS, random_scenes
 from .browser import act
 from .samples import picture, record
 
@@ -196,3 +200,22 @@ def test_curves_are_thinned_and_joined(tmp_path, steps):
     assert loss[0][0] == 1 and loss[-1][0] == steps + 9
     assert [step for step, _ in loss] == sorted({step for step, _ in loss})
     assert [step for step, _ in curves['coco/bbox_mAP']] == [steps, steps + 9]
+
+
+def test_calibration_of_an_ensemble_is_drawn(tmp_path):
+    found, objects = random_scenes(2)
+    path = tmp_path / 'calibration.json'
+    PRAECalibrator().fit(found, objects, DETECTORS, CLASSES).save(path)
+    damaged = tmp_path / 'damaged.json'
+    damaged.write_text('{')
+    texts = [f"model = dict(calibrator='{path}')",
+             f"model = dict(test_cfg=dict(nms=dict(type='p_nms(idxs)', calibration='{path}')))",
+             "model = dict(calibrator=None)", f"model = dict(calibrator='{damaged}')",
+             f"model = dict(calibrator='{tmp_path}/gone.json')"]
+    diagrams = [calibration_diagrams(record('ensemble', config_text=text)) for text in texts]
+    assert [len(one) for one in diagrams] == [1, 1, 0, 0, 0]
+    assert diagrams[0][0]['jpeg'].startswith(b'\xff\xd8')
+    page = tmp_path / 'page.html'
+    one = record('ensemble', id=1, config_text=texts[0])
+    text = page_text(page, tables([one], []), [one])
+    assert data_uri(diagrams[0][0]['jpeg']) in text

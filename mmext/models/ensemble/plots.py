@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...apis.writers import replacing
 from ...errors import UserError
 from .calibrator import PRAECalibrator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def reliability(calibrator: PRAECalibrator, detector: int, label: int | None = None
@@ -40,7 +44,7 @@ def calibration_error(calibrator: PRAECalibrator, detector: int) -> float:
     return float((np.abs(np.nan_to_num(value) - centres) * count).sum() / max(count.sum(), 1))
 
 
-def draw_reliability(calibrator: PRAECalibrator, path: Path) -> None:
+def reliability_figure(calibrator: PRAECalibrator) -> Figure:
     """One diagram for each detector: worth against score, how many there are, the classes behind.
 
     On the dashed line a score is the share of right detections. The line is the detector over all
@@ -48,7 +52,6 @@ def draw_reliability(calibrator: PRAECalibrator, path: Path) -> None:
 
     Args:
         calibrator: A fitted one.
-        path: Image file to write.
 
     Raises:
         UserError: If nothing has been fitted.
@@ -81,5 +84,19 @@ def draw_reliability(calibrator: PRAECalibrator, path: Path) -> None:
         axes.set_xlabel('score', fontsize=8)
         axes.set_ylabel('share of right detections', fontsize=8)
         axes.tick_params(labelsize=7)
+    return figure
+
+
+def draw_reliability(calibrator: PRAECalibrator, path: Path) -> None:
+    """Write :func:`reliability_figure`.
+
+    Args:
+        calibrator: A fitted one.
+        path: Image file to write.
+
+    Raises:
+        UserError: If nothing has been fitted.
+    """
+    figure = reliability_figure(calibrator)
     with replacing(path) as temporary:
         figure.savefig(temporary)
