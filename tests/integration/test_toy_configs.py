@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 def _always(path: Path) -> bool:
     """The first plug-in on every host, of the others a detector; the rest with -m slow."""
     only = len(list(path.parent.glob('*_toy.py'))) == 1
-    return only or path.parent.name == 'emov2' or 'atss' in path.name
+    method = path.parent.name
+    return only or method == 'emov2' or f'atss_{method}' in path.name or f'{method}_atss' in path.name
 
 
 TOYS = [pytest.param(path, id=path.stem, marks=[] if _always(path) else [pytest.mark.slow])
@@ -27,11 +28,14 @@ TOYS = [pytest.param(path, id=path.stem, marks=[] if _always(path) else [pytest.
 IMAGES = {'mmdet': 'coco/val', 'mmrotate': 'dota/val/images', 'mmseg': 'ade20k/images/validation',
           'mmpretrain': 'imagenet/val'}
 # The small data have ten training images.
-OWN = {'cst_atss_emov2_toy': ['train_dataloader.dataset.datasets.0.indices=[0,1,2,3]',
-                              'train_dataloader.dataset.datasets.1.indices=[4,5,6,7,8,9]',
-                              'train_dataloader.sampler.batch_size=4', 'model.semi_train_cfg.burn_in_iters=2',
-                              'model.semi_train_cfg.pseudo_label_initial_score_thr=0.001',
-                              'model.semi_train_cfg.cls_pseudo_thr=0.001']}
+_SEMI = ['train_dataloader.dataset.datasets.0.indices=[0,1,2,3]',
+         'train_dataloader.dataset.datasets.1.indices=[4,5,6,7,8,9]', 'train_dataloader.sampler.batch_size=4',
+         'model.semi_train_cfg.cls_pseudo_thr=0.001']
+_CST = [*_SEMI, 'model.semi_train_cfg.burn_in_iters=2',
+        'model.semi_train_cfg.pseudo_label_initial_score_thr=0.001']
+OWN = {'cst_atss_emov2_toy': _CST, 'cst-unweighted_atss_emov2_toy': _CST, 'two-pairs_atss_emov2_toy': _CST,
+       'mean-teacher_atss_emov2_toy': _SEMI,
+       'supervised_atss_emov2_toy': ['train_dataloader.dataset.indices=[0,1,2,3,4,5,6,7,8,9]']}
 SMALL = ['train_dataloader.batch_size=4', 'train_dataloader.num_workers=0',
          'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
          'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',

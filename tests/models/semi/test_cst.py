@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 import mmext  # noqa: F401
@@ -23,7 +24,6 @@ from mmext.models.semi.consistency import DistributionConsistency, binary_jensen
 from mmext.models.semi.weighted_loss import weighted_losses
 from mmext.registry import MODELS
 
-register_all_modules()
 _RESNET = dict(depth=18, base_channels=8, stem_channels=8, init_cfg=None)
 _NECK = dict(in_channels=[8, 16, 32, 64], out_channels=16)
 
@@ -57,6 +57,13 @@ DETECTORS = {
         dn_cfg=dict(group_cfg=dict(num_dn_queries=4)), test_cfg=dict(max_per_img=10))),
 }
 EACH = pytest.mark.parametrize('name', DETECTORS)
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> Iterator[None]:
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
 
 
 def detector(name: str) -> dict:
