@@ -26,6 +26,7 @@ COMMANDS = {
     'new': ('new', 'write the skeleton of a new plug-in'),
     'print-config': ('print_config', 'print a config, or explain where a value comes from'),
     'browse': ('browse_dataset', "draw a config's training samples"),
+    'text-table': ('text_table', 'embed class names and keep them in a file'),
     'ensemble': ('ensemble', 'fuse the results of several detectors by calibrated scores'),
     'leaderboard': ('leaderboard', 'show evaluations beside published numbers, compare, export, submit'),
 }

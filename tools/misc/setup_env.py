@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / 'constraints.txt'
-EXTRAS = 'dev,export,fast,track'
+EXTRAS = 'dev,export,fast,text,track'
 
 
 def fail(message: str) -> None:
