@@ -69,11 +69,11 @@ DO_NOT_LOAD = frozenset((
 _MOT20 = {'test_evaluator', 'test_pipeline'}
 _NO_LOADERS = {'val_dataloader', 'test_dataloader'}
 _NO_LOOPS = {'val_cfg', 'test_cfg'}
+_SAN = {'model.decode_head.num_classes', 'val_dataloader.dataset.metainfo.classes',
+        'test_dataloader.dataset.metainfo.classes'}
 
 #: Configs that load but cannot run as they stand, or train on something other than they say, and
 #: the places the check has to name. Each was looked at.
-_SAN = {'model.decode_head.num_classes', 'val_dataloader.dataset.metainfo.classes',
-        'test_dataloader.dataset.metainfo.classes'}
 BUGS = {
     'mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot20train_test-mot20test.py': _MOT20,
     'mmdet::bytetrack/bytetrack_yolox_x_8xb4-amp-80e_crowdhuman-mot20train_test-mot20test.py':

@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 
 from mmext import hosts
@@ -26,7 +28,7 @@ def retinanet() -> Config:
     return load_config(RETINANET)
 
 
-def _found(cfg: Config, **kwargs) -> list[str]:
+def _found(cfg: Config, **kwargs: Any) -> list[str]:
     return [str(problem) for problem in check_config(cfg, files=False, **kwargs)]
 
 
@@ -102,6 +104,8 @@ FOUND = {
         "custom_hooks.0: has no 'type', so it cannot be built"),
     'type that is no name': (
         'model.neck.type', 3, "model.neck: 'type' is 3, neither a name nor a class"),
+    'no dict for a part of the model': (
+        'model.backbone', 'resnet50', "model.backbone: is 'resnet50', expected a dict with a 'type'"),
     'no dict': (
         'train_dataloader.dataset', 'coco',
         "train_dataloader.dataset: is 'coco', expected a dict with a 'type'"),
@@ -155,6 +159,52 @@ FOUND = {
     'classes in capitals': (
         'train_dataloader.dataset.metainfo', dict(CLASSES=('cat', )),
         "train_dataloader.dataset.metainfo: 'CLASSES' is not read, write 'classes'"),
+    'cosine beyond the end': (
+        'param_scheduler.1', dict(type='CosineAnnealingLR', T_max=12, begin=1, by_epoch=True),
+        'param_scheduler.1.T_max: 12 from 1 on goes beyond the 12 epochs of training: the minimum is '
+        'never reached, set it to 11'),
+    'cosine that rises again': (
+        'param_scheduler.1', dict(type='CosineAnnealingLR', T_max=6, end=12, by_epoch=True),
+        'param_scheduler.1.T_max: 6 is over at 6, after which the value rises again until 12 epochs, '
+        'set it to 12'),
+    'decay beyond the end': (
+        'param_scheduler.1', dict(type='PolyLR', end=24, by_epoch=True),
+        'param_scheduler.1.end: 24 is beyond the 12 epochs of training: never reached, set it to 12'),
+    'no epochs': (
+        'train_cfg.max_epochs', 0,
+        'train_cfg.max_epochs: is 0, expected a whole number of 1 or more'),
+    'half a batch': (
+        'train_dataloader.batch_size', 0.5,
+        'train_dataloader.batch_size: is 0.5, expected a whole number of 1 or more'),
+    'negative workers': (
+        'val_dataloader.num_workers', -1,
+        'val_dataloader.num_workers: is -1, expected a whole number of 0 or more'),
+    'base batch size': (
+        'auto_scale_lr.base_batch_size', '16',
+        "auto_scale_lr.base_batch_size: is '16', expected a whole number of 1 or more"),
+    'evaluation with other classes': (
+        'val_dataloader.dataset.metainfo', dict(classes=('cat', 'dog')),
+        'val_dataloader.dataset.metainfo.classes: has 2 classes, but the training data has 80, give both '
+        'the same metainfo'),
+    'evaluation with classes in another order': (
+        'val_dataloader.dataset.metainfo',
+        dict(classes=('bicycle', 'person', *CocoDataset.METAINFO['classes'][2:])),
+        "val_dataloader.dataset.metainfo.classes: calls label 0 'bicycle', but the training data calls it "
+        "'person', give both the same metainfo"),
+    'a class twice': (
+        'train_dataloader.dataset.metainfo', dict(classes=('cat', 'dog', 'cat')),
+        "train_dataloader.dataset.metainfo.classes: has 'cat' more than once, leave one out"),
+    'too few colours': (
+        'train_dataloader.dataset.metainfo', dict(classes=('cat', 'dog'), palette=[(0, 0, 0)]),
+        'train_dataloader.dataset.metainfo.palette: has 1 colours for 2 classes, give each class one, or '
+        'leave the palette out'),
+    'classes of a transform in the preprocessor': (
+        'data_preprocessor', dict(type='DetDataPreprocessor', num_classes=7),
+        'data_preprocessor.num_classes: is 7, but the training data (CocoDataset) has 80 classes, set it '
+        'to 80'),
+    'range of angles': (
+        'model.bbox_head.bbox_coder.angle_version', 'le45',
+        "model.bbox_head.bbox_coder.angle_version: 'le45' is no range of angles, did you mean 'le135'?"),
     'top-level name': (
         'default_hook', dict(logger=dict(type='LoggerHook')),
         "default_hook: is not read by anything, did you mean 'default_hooks'?"),
@@ -173,7 +223,7 @@ def test_found_with_its_place_and_the_fix(retinanet, case):
     node = cfg
     for part in parents:
         node = node[int(part) if part.isdigit() else part]
-    node[last] = value
+    node[int(last) if last.isdigit() else last] = value
     assert expected in _found(cfg)
 
 
@@ -255,6 +305,21 @@ def test_problems_as_json():
     problem = Problem('a.b', 'is wrong', 'warning', 'mend it')
     assert problem.to_dict() == dict(path='a.b', message='is wrong', severity='warning',
                                      suggestion='mend it')
+
+
+def test_two_ranges_of_angles():
+    cfg = load_config('mmrotate::rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py')
+    cfg.model.bbox_head.bbox_coder.angle_version = 'oc'
+    assert _found(cfg) == [
+        "model.bbox_head.bbox_coder.angle_version: is 'oc' (0, 90], but "
+        "model.bbox_head.anchor_generator.angle_version is 'le90' [-90, 90), use one in the whole model"]
+
+
+def test_classes_that_the_dataset_does_not_have():
+    cfg = load_config('mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py')
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('road', 'caar'))
+    assert ("train_dataloader.dataset.metainfo.classes: 'caar' is not a class of CityscapesDataset, did "
+            "you mean 'car'?") in _found(cfg)
 
 
 # -------------------------------------------------------------------------------- pipelines

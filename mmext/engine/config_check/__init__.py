@@ -31,8 +31,9 @@ def check_config(cfg: Config | Mapping[str, Any], phases: Iterable[str] = PHASES
 
     Checked: every ``type`` resolvable in the scope in force; every argument known to its
     constructor; overridden pipelines that no longer reach a dataset; loops, dataloaders and
-    evaluators complete; schedules within the training; classes the same in data and heads; files,
-    folders and local checkpoints there.
+    evaluators complete; schedules within the training; classes the same in training data,
+    evaluation data, heads and metrics; one range of angles; files, folders and local checkpoints
+    there. (:mod:`.dry_batch` runs one batch, which takes as long as building data and model.)
 
     Args:
         cfg: A loaded config, command-line overrides merged.

@@ -7,8 +7,10 @@ from typing import Any
 
 from ...errors import nearest
 from . import RUNNER_KEYS
-from .classes import check_class_names, check_num_classes
+from .angles import check_angles
+from .classes import check_class_names, check_num_classes, check_same_classes
 from .datasets import (
+    DatasetConfig,
     check_dataset_files,
     check_evaluator_files,
     check_weights,
@@ -40,6 +42,7 @@ def run(cfg: Any, phases: tuple[str, ...], files: bool) -> list[Problem]:
     if 'train' in phases:
         problems += check_schedule(tree)
         problems += check_auto_scale(tree)
+    problems += check_angles(tree['model'])
     problems += _check_data(tree, phases, structure.scope, files)
     if files:
         problems += check_weights('model', tree['model'])
@@ -52,6 +55,7 @@ def run(cfg: Any, phases: tuple[str, ...], files: bool) -> list[Problem]:
 
 def _check_data(tree: Mapping[str, Any], phases: tuple[str, ...], scope: str,
                 files: bool) -> Iterator[Problem]:
+    trained: list[DatasetConfig] = []
     for phase in phases:
         path = f'{phase}_dataloader'
         loader = tree.get(path)
@@ -61,10 +65,17 @@ def _check_data(tree: Mapping[str, Any], phases: tuple[str, ...], scope: str,
             yield from check_class_names(dataset)
             if files:
                 yield from check_dataset_files(dataset)
-        if phase == 'train' and datasets:
-            yield from check_num_classes(tree['model'], datasets)
+        evaluator = f'{phase}_evaluator'
+        parts = {evaluator: tree.get(evaluator)}
+        if phase == 'train':
+            trained = datasets
+            parts = {key: tree.get(key) for key in ('model', 'data_preprocessor')}
+        else:
+            yield from check_same_classes(trained, datasets, tree['model'])
+        if datasets:
+            yield from check_num_classes(parts, datasets, tree['model'])
         if files:
-            yield from check_evaluator_files(f'{phase}_evaluator', tree.get(f'{phase}_evaluator'))
+            yield from check_evaluator_files(evaluator, tree.get(evaluator))
 
 
 def _check_top_level(tree: Mapping[str, Any]) -> Iterator[Problem]:

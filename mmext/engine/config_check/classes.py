@@ -1,9 +1,11 @@
 """Number of classes: the same in the dataset and in every head."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...errors import nearest
 from .datasets import DatasetConfig
 from .problem import Problem
 
@@ -28,10 +30,40 @@ def check_class_names(dataset: DatasetConfig) -> Iterator[Problem]:
     if isinstance(names, str) and dataset.class_names is None:
         yield Problem(f'{path}.classes', f"'{names}' is neither a tuple of names nor a file",
                       suggestion=f"for a single class write ('{names}', )")
+    if not isinstance(names, (list, tuple)):
+        return
+    double = next((name for name, count in Counter(map(repr, names)).items() if count > 1), None)
+    if double:
+        yield Problem(f'{path}.classes', f'has {double} more than once', suggestion='leave one out')
+    palette = own.get('palette')
+    if isinstance(palette, (list, tuple)) and palette and len(palette) < len(names):
+        yield Problem(f'{path}.palette', f'has {len(palette)} colours for {len(names)} classes',
+                      suggestion='give each class one, or leave the palette out')
+    yield from _check_subset(dataset, names)
 
 
-def check_num_classes(model: Any, datasets: list[DatasetConfig]) -> Iterator[Problem]:
-    """Compare each head's ``num_classes`` to the training dataset's."""
+def _check_subset(dataset: DatasetConfig, names: Sequence[Any]) -> Iterator[Problem]:
+    """mmseg maps labels by name: classes of the config have to be among the dataset's own."""
+    own = getattr(dataset.cls, 'METAINFO', {}).get('classes')
+    if not hasattr(dataset.cls, 'get_label_map') or not own:
+        return
+    for name in names:
+        if name not in own:
+            near = nearest(str(name), map(str, own), 1)
+            yield Problem(f'{dataset.path}.metainfo.classes', f"'{name}' is not a class of "
+                          f'{dataset.cls.__name__}', suggestion=f"did you mean '{near[0]}'?" if near else
+                          "for other classes use type='BaseSegDataset'")
+
+
+def check_num_classes(parts: Mapping[str, Any], datasets: list[DatasetConfig],
+                      model: Any) -> Iterator[Problem]:
+    """Compare every ``num_classes`` to the number of classes in the data.
+
+    Args:
+        parts: Key of the config -> its value; where to look.
+        datasets: The phase's datasets.
+        model: The model; one that reads class names as text has its own meaning of the number.
+    """
     if isinstance(model, Mapping) and 'language_model' in model:
         return  # open vocabulary: num_classes is the longest text, not the data's classes
     counts = {len(names) for names in (one.class_names for one in datasets) if names}
@@ -40,24 +72,53 @@ def check_num_classes(model: Any, datasets: list[DatasetConfig]) -> Iterator[Pro
     expected = counts.pop()
     metainfo = datasets[0].metainfo
     accepted = {expected, *(len(metainfo[key]) for key in ('thing_classes', 'stuff_classes')
-                            if metainfo.get(key))}
-    for path, count in _num_classes('model', model):
-        if count in accepted:
+                            if isinstance(metainfo.get(key), (list, tuple)))}
+    name = getattr(datasets[0].cls, '__name__', '')
+    what = 'training' if datasets[0].path.startswith('train') else 'evaluation'
+    for key, part in parts.items():
+        for path, count in _num_classes(key, part, key == 'data_preprocessor'):
+            if count in accepted:
+                continue
+            # Labels beyond the head's range break the loss; spare outputs only learn to be silent.
+            severity = 'error' if count < expected else 'warning'
+            yield Problem(path, f'is {count}, but the {what} data ({name}) has {expected} classes',
+                          severity, f'set it to {expected}')
+
+
+def check_same_classes(trained: list[DatasetConfig], evaluated: list[DatasetConfig],
+                       model: Any) -> Iterator[Problem]:
+    """Report an evaluation that numbers its classes otherwise than the training.
+
+    Only where both use the same kind of dataset: another kind has its classes for a reason
+    (trackers learn on one, are judged on another), and so have models that read class names.
+    """
+    if isinstance(model, Mapping) and ('language_model' in model or 'tracker' in model):
+        return
+    known = {tuple(names) for names in (one.class_names for one in trained) if names}
+    if len(known) != 1 or any(one.class_names is None for one in trained):
+        return
+    names = list(known.pop())
+    for dataset in evaluated:
+        others = dataset.class_names
+        if others is None or others == names or dataset.cls not in {one.cls for one in trained}:
             continue
-        # Labels beyond the head's range break the loss; spare outputs merely learn to stay silent.
-        severity = 'error' if count < expected else 'warning'
-        name = getattr(datasets[0].cls, '__name__', '')
-        yield Problem(path, f'is {count}, but the training data ({name}) has {expected} classes',
-                      severity, f'set it to {expected}')
+        path = f'{dataset.path}.metainfo.classes'
+        if len(others) != len(names):
+            text = f'has {len(others)} classes, but the training data has {len(names)}'
+        else:
+            place = next(index for index, pair in enumerate(zip(names, others)) if pair[0] != pair[1])
+            text = (f"calls label {place} '{others[place]}', but the training data calls it "
+                    f"'{names[place]}'")
+        yield Problem(path, text, 'warning', 'give both the same metainfo')
 
 
-def _num_classes(path: str, value: Any) -> Iterator[tuple[str, int]]:
+def _num_classes(path: str, value: Any, untyped: bool = False) -> Iterator[tuple[str, int]]:
     if isinstance(value, (list, tuple)):
         for index, one in enumerate(value):
             yield from _num_classes(f'{path}.{index}', one)
     elif isinstance(value, Mapping):
         count = value.get('num_classes')
-        is_head = 'type' in value and str(value['type']) not in _OTHER_HEADS
+        is_head = (untyped or 'type' in value) and str(value.get('type')) not in _OTHER_HEADS
         if isinstance(count, int) and is_head:
             yield f'{path}.num_classes', count
         for key, child in value.items():

@@ -72,7 +72,8 @@ def is_local(path: Any) -> TypeGuard[str]:
     return isinstance(path, str) and bool(path) and '://' not in path
 
 
-def _is_remote(cfg: Mapping[str, Any]) -> bool:
+def is_remote(cfg: Mapping[str, Any]) -> bool:
+    """Whether a dataset's or metric's files are read through something else than the file system."""
     backend = cfg.get('backend_args') or cfg.get('file_client_args')
     return isinstance(backend, Mapping) and backend.get('backend', 'local') not in ('local', 'disk')
 
@@ -94,7 +95,7 @@ def check_dataset_files(dataset: DatasetConfig) -> Iterator[Problem]:
     from mmengine.dataset import BaseDataset
     cfg, cls = dataset.cfg, dataset.cls
     downloads = 'download' in (known_arguments(cls) or ())
-    if not (isinstance(cls, type) and issubclass(cls, BaseDataset)) or downloads or _is_remote(cfg):
+    if not (isinstance(cls, type) and issubclass(cls, BaseDataset)) or downloads or is_remote(cfg):
         return
     data_root = cfg.get('data_root')
     if is_local(data_root) and not Path(data_root).exists():
@@ -136,7 +137,7 @@ def check_evaluator_files(path: str, value: Any) -> Iterator[Problem]:
         yield from check_evaluator_files(f'{path}.metrics', value.get('metrics'))
         for key in ('ann_file', 'seg_prefix'):
             file = value.get(key)
-            if is_local(file) and not _is_remote(value) and not Path(file).exists():
+            if is_local(file) and not is_remote(value) and not Path(file).exists():
                 yield missing_path(file, f'{path}.{key}', 'the annotation file')
 
 

@@ -13,6 +13,12 @@ ROLE_OF_KEY: dict[str, Registry] = {
     'vis_backends': roots.VISBACKENDS,
 }
 
+#: Parts of a model: each a dict, a list of them, or None.
+PART_KEYS = frozenset((
+    'backbone', 'neck', 'head', 'bbox_head', 'mask_head', 'rpn_head', 'roi_head', 'query_head', 'decode_head',
+    'auxiliary_head', 'data_preprocessor', 'detector',
+))
+
 #: Keys whose ``type`` names something in ``mmcv.ops``.
 OPS_KEYS = frozenset(('roi_layer', ))
 

@@ -24,11 +24,15 @@ def check_phases(cfg: Mapping[str, Any], phases: Iterable[str]) -> Iterator[Prob
 
 
 def check_loaders(cfg: Mapping[str, Any], phases: Iterable[str]) -> Iterator[Problem]:
-    """Worker settings that torch's DataLoader refuses."""
+    """Batch sizes and worker settings that torch's DataLoader refuses."""
     for phase in phases:
         path = f'{phase}_dataloader'
         loader = cfg.get(path)
-        if not isinstance(loader, Mapping) or loader.get('num_workers', 0) != 0:
+        if not isinstance(loader, Mapping):
+            continue
+        yield from _whole(f'{path}.batch_size', loader.get('batch_size'), 1)
+        yield from _whole(f'{path}.num_workers', loader.get('num_workers'), 0)
+        if loader.get('num_workers', 0) != 0:
             continue
         if loader.get('persistent_workers'):
             yield Problem(f'{path}.persistent_workers', 'needs num_workers above 0',
@@ -44,6 +48,11 @@ def check_schedule(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(loop, Mapping):
         return
     epochs, iters = loop.get('max_epochs'), loop.get('max_iters')
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        value = loop.get(key)
+        if isinstance(value, float) and value.is_integer():  # the loops take 3e4
+            value = int(value)
+        yield from _whole(f'train_cfg.{key}', value, 1)
     for path, scheduler in _schedulers('param_scheduler', cfg.get('param_scheduler')):
         by_epoch = scheduler.get('by_epoch', True)
         if by_epoch and epochs is None and iters is not None \
@@ -64,12 +73,44 @@ def check_schedule(cfg: Mapping[str, Any]) -> Iterator[Problem]:
         if late:
             yield Problem(f'{path}.milestones', f'{late} not within the {length} {unit} of '
                           'training: never reached', 'warning')
+        if isinstance(begin, int) and begin < length:
+            yield from _check_decay(path, scheduler, begin, length, unit)
+
+
+def _check_decay(path: str, scheduler: Mapping[str, Any], begin: int, length: int,
+                 unit: str) -> Iterator[Problem]:
+    """Curves that training leaves before their end, or follows beyond it."""
+    kind = str(scheduler.get('type')).rpartition('.')[2]
+    end, period = scheduler.get('end'), scheduler.get('T_max')
+    stop = min(end, length) if isinstance(end, int) else length
+    if kind.startswith('CosineAnnealing') and isinstance(period, int) and period > 0:
+        if begin + period > length:
+            yield Problem(f'{path}.T_max', f'{period} from {begin} on goes beyond the {length} {unit} of '
+                          'training: the minimum is never reached', 'warning',
+                          f'set it to {length - begin}')
+        elif begin + period < stop:
+            yield Problem(f'{path}.T_max', f'{period} is over at {begin + period}, after which the value '
+                          f'rises again until {stop} {unit}', 'warning', f'set it to {stop - begin}')
+    elif kind.startswith(('Linear', 'Poly')) and isinstance(end, int) and end > length:
+        yield Problem(f'{path}.end', f'{end} is beyond the {length} {unit} of training: never reached',
+                      'warning', f'set it to {length}')
+
+
+def _whole(path: str, value: Any, least: int) -> Iterator[Problem]:
+    """Report ``value`` unless it is a whole number of at least ``least`` (or not given)."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        yield Problem(path, f'is {value!r}, expected a whole number of {least} or more')
 
 
 def check_auto_scale(cfg: Mapping[str, Any]) -> Iterator[Problem]:
     """Learning-rate scaling needs the batch size that the learning rate was chosen for."""
     scale = cfg.get('auto_scale_lr')
-    if isinstance(scale, Mapping) and scale.get('enable') and not scale.get('base_batch_size'):
+    if not isinstance(scale, Mapping):
+        return
+    base = scale.get('base_batch_size')
+    if base is not None:
+        yield from _whole('auto_scale_lr.base_batch_size', base, 1)
+    elif scale.get('enable'):
         yield Problem('auto_scale_lr.base_batch_size', 'is missing while enable=True',
                       suggestion='set it to the batch size the learning rate was chosen for')
 

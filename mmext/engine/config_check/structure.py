@@ -17,6 +17,7 @@ from .rules import (
     OPAQUE_KEYS,
     OPAQUE_OWNERS,
     OPS_KEYS,
+    PART_KEYS,
     ROLE_OF_KEY,
 )
 from .signatures import gives_meaning_to, known_arguments, mentions
@@ -53,6 +54,9 @@ class StructureCheck:
         cfg = self.cfg
         self._default_scope()
         self._built('model', roots.MODELS, type_required=True)
+        for name, part in _items(cfg.get('model')):
+            if name in PART_KEYS and isinstance(part, (str, int, float)):
+                self.problems.append(Problem(f'model.{name}', f"is {part!r}, expected a dict with a 'type'"))
         self._built('data_preprocessor', roots.MODELS)
         for phase in phases:
             self._dataloader(f'{phase}_dataloader', cfg.get(f'{phase}_dataloader'))
