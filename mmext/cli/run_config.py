@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
                         '(default: work_dirs/CONFIG_NAME)')
     parser.add_argument('--smoke', action='store_true',
                         help='try the config out: 2 training iterations, validation on 4 images')
-    parser.add_argument('--no-check', action='store_true', help='skip the check of the config')
+    parser.add_argument('--no-check', action='store_true',
+                        help='skip the check of the config and of its data')
+    parser.add_argument('--no-data-check', action='store_true',
+                        help='skip the check of annotations and image headers (a smoke run has none)')
     parser.add_argument('--no-leaderboard', action='store_true',
                         help='keep no record of the evaluation (see mmext leaderboard)')
     parser.add_argument('--trust-checkpoint', action='store_true',
@@ -127,10 +131,34 @@ def _distribute_on_cpu(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False)))
     wrapper.setdefault('device_ids', None)
     cfg.model_wrapper_cfg = wrapper
+    strategy = cfg.get('strategy') or {}
+    if strategy.get('type') == 'FSDPStrategy':
+        strategy['model_wrapper'] = dict(strategy.get('model_wrapper') or {}, device_id='cpu')
+        states = strategy.get('state_dict_cfg')
+        for name in ('state_dict_config', 'optim_state_dict_config'):
+            if isinstance(states, dict) and isinstance(states.get(name), dict):
+                states[name]['offload_to_cpu'] = False  # from the CPU it hands out memory that is freed
+
+
+def _require_strategy(cfg: Config) -> None:
+    """Refuse a sharding strategy that could not start."""
+    kind = (cfg.get('strategy') or {}).get('type')
+    if kind not in ('FSDPStrategy', 'DeepSpeedStrategy'):
+        return
+    if kind == 'DeepSpeedStrategy' and importlib.util.find_spec('deepspeed') is None:
+        raise UserError("strategy.type: 'DeepSpeedStrategy' needs the package deepspeed: pip install deepspeed")
+    if cfg.launcher == 'none':
+        raise UserError(f"strategy.type: '{kind}' needs processes to share the model among: "
+                        'tools/dist_train.sh CONFIG GPUS, or --launcher')
 
 
 def build_runner(cfg: Config) -> Any:
-    """The Runner (or the one that ``runner_type`` names) for ``cfg``."""
+    """The Runner (or the one that ``runner_type`` names) for ``cfg``.
+
+    Raises:
+        UserError: If its strategy needs a package or a launcher that is not there.
+    """
+    _require_strategy(cfg)
     if cfg.launcher == 'pytorch' and on_cpu():
         _distribute_on_cpu(cfg)
     if cfg.get('default_scope') == 'mmdet':

@@ -20,7 +20,7 @@ from ._common import (
     run_command,
     set_local_rank,
 )
-from .check import check_before_run
+from .check import check_all_before_run
 from .config import load_config
 from .run_config import add_run_arguments, apply_run_arguments, build_runner, require_checkpoint
 from .smoke import shrink
@@ -230,8 +230,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     out = Path(args.out) if args.out else None
     if out and not out.suffix:
         set_output_folder(cfg, args.out)
-    if not args.no_check:
-        check_before_run(cfg, ('test', ))
+    check_all_before_run(cfg, ('test', ), args)
     if args.smoke:
         load_from = cfg.load_from
         shrink(cfg)

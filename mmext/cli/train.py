@@ -18,7 +18,7 @@ from ._common import (
     run_command,
     set_local_rank,
 )
-from .check import check_before_run
+from .check import check_all_before_run
 from .config import load_config
 from .run_config import (
     add_run_arguments,
@@ -181,8 +181,7 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args.config, args.cfg_options)
     hosts.repair(trust_checkpoint=args.trust_checkpoint)
     lines = prepare(cfg, args)
-    if not args.no_check:
-        check_before_run(cfg, ('train', 'val') if cfg.get('val_dataloader') else ('train', ))
+    check_all_before_run(cfg, ('train', 'val') if cfg.get('val_dataloader') else ('train', ), args)
     if args.smoke:
         lines += [f'smoke run: {note}' for note in shrink(cfg)]
     if is_main_process():

@@ -46,5 +46,6 @@ def configs(tmp_path: Path, toy_root: Path, monkeypatch: pytest.MonkeyPatch,
             fresh_host: Callable[[], None]) -> dict[str, Path]:
     """The tiny configs by name, written where the test works."""
     monkeypatch.setenv('MMEXT_TOY_DATA', str(toy_root))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(toy_root.parent / 'cache'))
     monkeypatch.chdir(tmp_path)
     return tiny_configs.write(tmp_path)

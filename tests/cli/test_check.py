@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mmext.cli import test, train
 from mmext.cli.check import check_data_before_run, main
 from mmext.cli.config import load_config
 from mmext.errors import UserError
+
+NO_WEIGHTS = ['--cfg-options', 'model.backbone.init_cfg=None']
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +127,32 @@ def test_before_a_run_errors_stop_and_warnings_do_not(broken, configs, capsys):
     Path(cfg.train_dataloader.dataset.ann_file).write_text(json.dumps(content))
     check_data_before_run(cfg)
     assert 'warning: train_dataloader.dataset: 1 of ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('tool, phases', [(train, ['train', 'val']), (test, ['test'])])
+def test_train_and_test_look_at_their_data_first(configs, monkeypatch, tool, phases):
+    seen = []
+
+    def examined(cfg, phases):
+        seen.extend(phases)
+        raise UserError('stopped here')
+
+    monkeypatch.setattr('mmext.cli.check.check_data_before_run', examined)
+    command = [str(configs['detection']), *(['none'] if tool is test else []), '--work-dir', 'out',
+               *NO_WEIGHTS]
+    assert tool.main(command) == 2
+    assert seen == phases
+
+
+def test_training_on_broken_data_stops_unless_it_is_told_to_go_on(broken, capsys):
+    command = [str(broken), '--no-validate', *NO_WEIGHTS, 'log_level=ERROR', 'train_cfg.max_epochs=1',
+               'param_scheduler=None']
+    assert train.main(command) == 2
+    err = capsys.readouterr().err
+    assert '1 error in the data' in err and '--no-data-check runs on them as they are' in err
+    assert not list(Path('work_dirs').glob('broken/*')), 'nothing was run'
+    assert train.main([*command, '--no-data-check']) == 0
+    assert Path('work_dirs/broken/epoch_1.pth').is_file()
 
 
 def test_datasets_with_wrong_settings_are_not_examined(configs, capsys):

@@ -65,7 +65,7 @@ def one_seed(seed: int, folder: Path, epochs: int) -> tuple[dict[str, list[float
                      str(work / part), '--no-leaderboard', '--cfg-options',
                      f'test_evaluator.outfile_prefix={work / part}', data=root)
     calibration, table = folder / f'calibration-{seed}.json', folder / f'table-{seed}.md'
-    truth = {part: next((root / 'coco').rglob('*val*.json')) for part, root in data.items()}
+    truth = {part: next((root / 'coco').rglob('instances_val.json')) for part, root in data.items()}
     results = {part: [f'{name}={folder / f"{name}-{seed}" / part}.bbox.json' for name in DETECTORS]
                for part in data}
     printed = call('-m', 'mmext', 'ensemble', 'fit', '--results', *results['fit'], '--ann', str(truth['fit']),
