@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _names(args: argparse.Namespace) -> list[str]:
     names = list(args.names)
     if args.dataset:
-        names += _classes(args.dataset)
+        from ..datasets.class_names import dataset_classes
+        names += dataset_classes(args.dataset)
     if args.file is not None:
         try:
             names += [line.strip() for line in args.file.read_text(encoding='utf-8').splitlines()
@@ -43,20 +44,6 @@ def _names(args: argparse.Namespace) -> list[str]:
     if not names:
         raise UserError('no names: write them, or use --dataset or --file')
     return list(dict.fromkeys(names))
-
-
-def _classes(kind: str) -> list[str]:
-    from ..registry import DATASETS
-    try:
-        found = DATASETS.get(kind)
-    except KeyError as error:
-        raise UserError(f'--dataset: {error.args[0]}') from None
-    classes = getattr(found, 'METAINFO', {}).get('classes')
-    if not classes:
-        what = 'there is no such data set' if found is None else 'it has no classes of its own'
-        raise UserError(f'--dataset {kind}: {what}; expected for example mmdet.CocoDataset or '
-                        'mmseg.ADE20KDataset')
-    return [classes] if isinstance(classes, str) else list(classes)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -215,7 +215,7 @@ def test_each_data_set_by_its_own_metrics(toy_root: Path) -> None:
                    scenes=[dict(type='mmext.IoUMetric', iou_metrics=['mIoU'])])
     shapes, scenes = DATASETS.build(_coco(toy_root)), DATASETS.build(_ade(toy_root))
     dataset = _build(dict(name='scenes', dataset=scenes), dict(name='shapes', dataset=shapes))
-    figures = _evaluate(dataset, METRICS.build(dict(type='mmext.MultiDatasetMetric', metrics=configs)))
+    figures = _evaluate(dataset, METRICS.build(dict(type='mmext.MultiDatasetMetric', by_dataset=configs)))
     expected = {f'shapes/{key}': value for key, value in
                 _evaluate(shapes, CocoMetric(ann_file=annotations, metric='bbox')).items()}
     expected.update((f'scenes/{key}', value) for key, value in
@@ -229,7 +229,7 @@ def test_metric_errors(toy_root: Path) -> None:
     dataset = _build(dict(name='scenes', dataset=_ade(toy_root)), dict(name='more', dataset=_ade(toy_root)))
 
     def metric(**metrics: Any) -> Any:
-        return METRICS.build(dict(type='mmext.MultiDatasetMetric', metrics=metrics))
+        return METRICS.build(dict(type='mmext.MultiDatasetMetric', by_dataset=metrics))
 
     with pytest.raises(UserError, match="no data set 'scene'; did you mean scenes"):
         _evaluate(dataset, metric(scene=iou))
@@ -239,5 +239,5 @@ def test_metric_errors(toy_root: Path) -> None:
         _evaluate(dataset.datasets[0], metric(scenes=iou))
     with pytest.raises(UserError, match="two metrics of 'scenes' give"):
         _evaluate(dataset, metric(scenes=[iou, iou], more=iou))
-    with pytest.raises(UserError, match='needs metrics'):
+    with pytest.raises(UserError, match='needs by_dataset'):
         metric()

@@ -21,7 +21,7 @@ BACKBONES = [entry for entry in CATALOGUE if entry.kind == 'backbone']
 def toy_config(method: str) -> dict[str, Any]:
     """The ``model.backbone`` of a dense toy config of a method (detection or segmentation)."""
     paths = sorted((ROOT / 'configs' / method).glob('*_toy.py'))
-    dense = [path for path in paths if not path.name.startswith(method)]
+    dense = [path for path in paths if path.stem != f'{method}_toy']
     assert dense, f'configs/{method} has no toy detector or segmentor'
     cfg = copy.deepcopy(Config.fromfile(dense[0]).model.backbone.to_dict())
     cfg.pop('_scope_', None)

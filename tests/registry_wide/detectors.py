@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def _is_ours(path: Path) -> bool:
-    """A detector that trains; wrappers around one (ensemble, semi-supervised) have tests of their own."""
+    """A detector that trains; wrappers (ensemble, semi-supervised, distiller) have tests of their own."""
     cfg = Config.fromfile(path)
-    return cfg.model.type.startswith('mmext.') and 'train_cfg' in cfg and 'detector' not in cfg.model
+    wrapped = 'detector' in cfg.model or 'student' in cfg.model
+    return cfg.model.type.startswith('mmext.') and 'train_cfg' in cfg and not wrapped
 
 
 TOYS = [path for path in sorted((ROOT / 'configs').glob('*/*_toy.py')) if _is_ours(path)]

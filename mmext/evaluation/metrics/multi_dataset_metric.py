@@ -18,7 +18,7 @@ class MultiDatasetMetric(BaseMetric):
     ``<data set>/<prefix of the metric>/<figure>``, for example ``coco/coco/bbox_mAP``.
 
     Args:
-        metrics: Metrics by name of the data set, a config or a list of them.
+        by_dataset: Metrics by name of the data set, a config or a list of them.
         collect_device: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
@@ -26,19 +26,19 @@ class MultiDatasetMetric(BaseMetric):
             two metrics with the same figure, and for data sets that no sample came from.
 
     Example:
-        >>> val_evaluator = dict(type='mmext.MultiDatasetMetric', metrics=dict(
+        >>> val_evaluator = dict(type='mmext.MultiDatasetMetric', by_dataset=dict(
         ...     coco=dict(type='mmext.CocoMetric', ann_file='...'),
         ...     voc=dict(type='mmdet.VOCMetric')))
     """
 
     default_prefix = None
 
-    def __init__(self, metrics: Mapping[str, Any], collect_device: str = 'cpu') -> None:
+    def __init__(self, by_dataset: Mapping[str, Any], collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
-        if not metrics:
-            raise UserError('MultiDatasetMetric needs metrics=dict(<data set>=dict(type=...), ...)')
+        if not by_dataset:
+            raise UserError('MultiDatasetMetric needs by_dataset=dict(<data set>=dict(type=...), ...)')
         self.metrics: dict[str, list[BaseMetric]] = {}
-        for name, configs in metrics.items():
+        for name, configs in by_dataset.items():
             several = configs if isinstance(configs, Sequence) else [configs]
             self.metrics[name] = [METRICS.build(one) if isinstance(one, Mapping) else one for one in several]
 
