@@ -35,7 +35,16 @@ _CST = [*_SEMI, 'model.semi_train_cfg.burn_in_iters=2',
         'model.semi_train_cfg.pseudo_label_initial_score_thr=0.001']
 OWN = {'cst_atss_emov2_toy': _CST, 'cst-unweighted_atss_emov2_toy': _CST, 'two-pairs_atss_emov2_toy': _CST,
        'mean-teacher_atss_emov2_toy': _SEMI,
-       'supervised_atss_emov2_toy': ['train_dataloader.dataset.indices=[0,1,2,3,4,5,6,7,8,9]']}
+       'supervised_atss_emov2_toy': ['train_dataloader.dataset.indices=[0,1,2,3,4,5,6,7,8,9]'],
+       'mgd_r18_toy': [f'model.teachers.{name}.{field}' for name in ('wide', 'deep')
+                       for field in ('checkpoint=None', 'random=True')] + [
+                           'train_dataloader.dataset.labelled.indices=4'],
+       **{f'{name}_toy': ['model.teachers.big.checkpoint=None', 'model.teachers.big.random=True']
+          for name in ('kd_emov2-resnet18', 'pkd_atss_emov2-resnet18', 'cwd_fpn_emov2-resnet18',
+                       'pkd_rotated-retinanet_emov2-resnet18')},
+       'g2sd_vit_toy': ['model.teachers.base.checkpoint=None', 'model.teachers.base.random=True'],
+       **{f'{name}_toy': ['train_dataloader.dataset.indices=10']
+          for name in ('supervised_r18', 'teacher-wide', 'teacher-deep')}}
 SMALL = ['train_dataloader.batch_size=4', 'train_dataloader.num_workers=0',
          'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
          'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
