@@ -1,6 +1,6 @@
 # Rotated DINO, R50, DIOR-R at 800x800, 12 epochs, this package's defaults. Published baseline: 65.78 AP50.
 _base_ = [
-    'mmrotate::_base_/datasets/dior.py', 'mmrotate::_base_/default_runtime.py'
+    '../_base_/datasets/dior_r.py', 'mmrotate::_base_/default_runtime.py'
 ]
 
 dims = 256

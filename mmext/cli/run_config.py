@@ -146,7 +146,8 @@ def _require_strategy(cfg: Config) -> None:
     if kind not in ('FSDPStrategy', 'DeepSpeedStrategy'):
         return
     if kind == 'DeepSpeedStrategy' and importlib.util.find_spec('deepspeed') is None:
-        raise UserError("strategy.type: 'DeepSpeedStrategy' needs the package deepspeed: pip install deepspeed")
+        raise UserError("strategy.type: 'DeepSpeedStrategy' needs the package deepspeed: "
+                        'pip install deepspeed')
     if cfg.launcher == 'none':
         raise UserError(f"strategy.type: '{kind}' needs processes to share the model among: "
                         'tools/dist_train.sh CONFIG GPUS, or --launcher')

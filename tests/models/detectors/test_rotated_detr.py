@@ -46,6 +46,9 @@ _MODELS = {
     'o2detr': _O2DETR,
     'o2detr-levels': {**_O2DETR, 'encoder': dict(num_layers=1, embed_dims=32, share_levels=False),
                       'with_box_refine': True, 'as_two_stage': True},
+    'o2detr-finetuned': {**_O2DETR, 'refine_head': dict(
+        type='mmext.O2DETRRefineHead', num_classes=3, in_channels=32, featmap_strides=(8, 16, 32),
+        num_stages=2, fc_channels=16)},
 }
 
 

@@ -1,0 +1,73 @@
+# DIOR-R at 800x800: learned on train and val, tested on test, as published. The labels come from the
+# published XML files, one command for each part:
+#   oriented_xml_to_dota.py dior-r "data/DIOR/Annotations/Oriented Bounding Boxes" \
+#       data/DIOR/labelTxt-trainval --split data/DIOR/ImageSets/Main/{train,val}.txt
+dataset_type = 'mmrotate.DOTADataset'
+data_root = 'data/DIOR/'
+metainfo = dict(
+    classes=(
+        'airplane', 'airport', 'baseballfield', 'basketballcourt', 'bridge', 'chimney',
+        'expressway-service-area', 'expressway-toll-station', 'dam', 'golffield', 'groundtrackfield',
+        'harbor', 'overpass', 'ship', 'stadium', 'storagetank', 'tenniscourt', 'trainstation', 'vehicle',
+        'windmill'),
+    palette=[(220, 20, 60), (119, 11, 32), (0, 0, 142), (0, 0, 230), (106, 0, 228), (0, 60, 100),
+             (0, 80, 100), (0, 0, 70), (0, 0, 192), (250, 170, 30), (100, 170, 30), (220, 220, 0),
+             (175, 116, 175), (250, 0, 30), (165, 42, 42), (255, 77, 255), (0, 226, 252), (182, 182, 255),
+             (0, 82, 0), (120, 166, 157)])
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
+    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
+    dict(type='mmdet.Resize', scale=(800, 800), keep_ratio=True),
+    dict(
+        type='mmdet.RandomFlip',
+        prob=0.75,
+        direction=['horizontal', 'vertical', 'diagonal']),
+    dict(type='mmdet.PackDetInputs')
+]
+val_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=(800, 800), keep_ratio=True),
+    # after Resize: the metric compares with boxes of the original picture
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
+    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
+    dict(
+        type='mmdet.PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+test_pipeline = val_pipeline
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    batch_sampler=None,
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        metainfo=metainfo,
+        img_suffix='jpg',
+        ann_file='labelTxt-trainval/',
+        data_prefix=dict(img_path='JPEGImages-trainval/'),
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        metainfo=metainfo,
+        img_suffix='jpg',
+        ann_file='labelTxt-test/',
+        data_prefix=dict(img_path='JPEGImages-test/'),
+        test_mode=True,
+        pipeline=val_pipeline))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='mmext.DOTAMetric', metric='mAP', iou_thrs=[0.5, 0.75])
+test_evaluator = val_evaluator
