@@ -7,11 +7,17 @@ import shutil
 import tempfile
 
 import pytest
+from hypothesis import settings
 from mmengine.registry import DefaultScope
 
 _FOLDER = tempfile.mkdtemp(prefix='mmext-leaderboard-')
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 os.environ['MMEXT_LEADERBOARD'] = os.path.join(_FOLDER, 'leaderboard.sqlite')
+
+
+# The same examples on every run.
+settings.register_profile('mmext', derandomize=True)
+settings.load_profile('mmext')
 
 
 @pytest.fixture(autouse=True)

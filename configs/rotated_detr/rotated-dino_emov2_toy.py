@@ -47,8 +47,8 @@ model = dict(
     bbox_head=dict(
         type='mmext.RotatedDINOHead', num_classes=num_classes, embed_dims=dims,
         sync_cls_avg_factor=True, angle_by_elongation=True,
-        # O2-RTDETR's losses.
-        loss_cls=dict(type='mmext.RTDETRVarifocalLoss'),
+        # O2-RTDETR's box loss, DEIM's classes: positives weigh 1 while boxes are still poor.
+        loss_cls=dict(type='mmext.MatchabilityAwareLoss'),
         loss_iou=dict(type='mmext.GaussianLoss', loss_weight=2.0)),
     num_queries=30,
     num_feature_levels=3,
@@ -56,14 +56,36 @@ model = dict(
         label_noise_scale=0.5,
         box_noise_scale=1.0,
         noise_mode='only_xywh',
-        group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=20)),
+        group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=50)),
     test_cfg=dict(max_per_img=100))
 
+# Half of the objects are smaller than 17 of 128 pixels: enlarged, they cover more than one token.
+scale = (192, 192)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
+    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
+    dict(type='mmdet.Resize', scale=scale, keep_ratio=True),
+    dict(type='mmdet.RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
+    dict(type='mmdet.PackDetInputs')
+]
+val_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=scale, keep_ratio=True),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
+    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
+    dict(
+        type='mmdet.PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+test_pipeline = val_pipeline
 # Difficult objects are learned from, as mmrotate does by default: left out, a quarter of what is in the
 # images would count as background.
-train_dataloader = dict(batch_size=8, dataset=dict(diff_thr=100))
+train_dataloader = dict(batch_size=8, dataset=dict(diff_thr=100, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = val_dataloader
 max_epochs = 20
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 2)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

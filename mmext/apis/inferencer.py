@@ -85,6 +85,25 @@ class Inferencer:
         """Class names by label; empty when nobody states them."""
         return tuple(self.dataset_meta.get('classes') or ())
 
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Look for other things from now on, with a model that takes any names.
+
+        Args:
+            classes: Their names.
+
+        Raises:
+            UserError: If the model's classes are fixed, there is no name, or one has no embedding.
+        """
+        if not hasattr(self.model, 'set_classes'):
+            raise UserError(f'{type(self.model).__name__} knows only the classes it was trained on; other '
+                            'names are for open-vocabulary models such as mmext.CGG')
+        self.model.set_classes(classes)
+        self.dataset_meta = dict(classes=tuple(classes), palette='random')
+        self.model.dataset_meta = self.dataset_meta
+        from mmengine.registry import DefaultScope
+        with DefaultScope.overwrite_default_scope(self.scope):
+            self.painter = Painter(self.cfg, self.dataset_meta)
+
     def __call__(self,
                  inputs: Input | Iterable[Input],
                  batch_size: int = 1) -> Iterator[Prediction]:

@@ -75,6 +75,11 @@ class Prediction:
         raise ValueError(f'the model predicts none of boxes, masks, label maps and scores; '
                          f'its sample has {", ".join(sample.keys()) or "nothing"}')
 
+    @property
+    def caption(self) -> str | None:
+        """What a model that writes captions says about the picture."""
+        return None if self.sample is None else getattr(self.sample, 'caption', None)
+
     def above(self, score_thr: float) -> Any:
         """The sample with the instances whose score is at least ``score_thr`` (a copy)."""
         sample = self.sample
@@ -126,6 +131,8 @@ class Prediction:
         if task == 'classification':
             record['top5'] = self._top5()
             return record
+        if self.caption:
+            record['caption'] = self.caption
         if 'pred_instances' in self.sample:
             record['detections'] = self._detections(self.above(score_thr).pred_instances)
         if task == 'semantic segmentation':

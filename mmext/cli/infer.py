@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='image, folder (with subfolders), glob, or video')
     parser.add_argument('--out-dir', type=Path, default=Path('outputs'),
                         help='where results go (default: %(default)s)')
+    parser.add_argument('--classes', metavar='NAMES',
+                        help='what to look for, separated by commas, with an open-vocabulary model')
     parser.add_argument('--score-thr', type=float, default=0.3,
                         help='leave out instances below this score (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=1,
@@ -82,6 +84,8 @@ class _Run:
         source = str(prediction.source)
         reason = prediction.error
         try:
+            if reason is None and prediction.caption:
+                print(f'{source}: {prediction.caption}')
             if reason is None and not self.args.no_vis:
                 picture = self.out / 'vis' / f'{name}.jpg'
                 write_image(picture, prediction.draw(self.args.score_thr))
@@ -225,6 +229,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('--no-vis and --no-json together leave nothing to write')
     if args.out_dir.exists() and not args.out_dir.is_dir():
         raise UserError(f'--out-dir {args.out_dir} is a file')
+    names = None if args.classes is None else [name.strip() for name in args.classes.split(',')]
+    if names is not None and not all(names):
+        raise UserError(f"--classes '{args.classes}': expected names separated by commas")
     from ..apis import Inferencer
     from ..apis.inputs import find_sources
     from ..apis.model import quiet_hosts
@@ -233,6 +240,8 @@ def run(args: argparse.Namespace) -> int:
         inferencer = Inferencer(args.config, None if args.checkpoint == 'none' else args.checkpoint,
                                 args.device, cfg_options=args.cfg_options,
                                 trust_checkpoint=args.trust_checkpoint)
+        if names:
+            inferencer.set_classes(names)
         if args.checkpoint == 'none':
             print('warning: no checkpoint, the predictions are those of an untrained model',
                   file=sys.stderr)

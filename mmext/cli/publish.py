@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'digits of its SHA-256 go into its name')
     parser.add_argument('--ema', action='store_true',
                         help='the averaged weights of an EMAHook, not the last ones')
+    parser.add_argument('--student', action='store_true',
+                        help="of a distillation: the student's weights, as its own config loads them")
     parser.add_argument('--half', action='store_true', help='in half precision')
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read a checkpoint even if that runs code from it')
@@ -42,6 +44,12 @@ def run(args: argparse.Namespace) -> int:
                  if key != 'steps'}
     else:
         state = load_state(source, trust=args.trust_checkpoint)
+    if args.student:
+        prefix = 'student.'
+        student = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if not student:
+            raise UserError(f'{source} has no student: it is not of a mmext.Distiller')
+        state = student
     if args.half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     meta = content.get('meta') or {}

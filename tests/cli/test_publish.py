@@ -53,3 +53,14 @@ def test_refusals(trained, capsys):
     assert 'write to a .pth or .safetensors file' in capsys.readouterr().err
     assert main([str(trained), str(trained.with_name('out.pth')), '--ema']) == 2
     assert 'trained without an EMAHook' in capsys.readouterr().err
+
+
+def test_the_student_of_a_distillation(tmp_path, capsys) -> None:
+    state = {'student.fc.weight': torch.ones(2), 'connectors.p.weight': torch.zeros(3)}
+    torch.save(dict(state_dict=state), tmp_path / 'epoch_1.pth')
+    assert main(['--student', str(tmp_path / 'epoch_1.pth'), str(tmp_path / 'student.pth')]) == 0
+    published, = tmp_path.glob('student-*.pth')
+    assert list(load_state(published)) == ['fc.weight']
+    torch.save(dict(state_dict={'fc.weight': torch.ones(2)}), tmp_path / 'plain.pth')
+    assert main(['--student', str(tmp_path / 'plain.pth'), str(tmp_path / 'none.pth')]) == 2
+    assert 'has no student' in capsys.readouterr().err

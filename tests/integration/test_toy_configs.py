@@ -35,6 +35,12 @@ _CST = [*_SEMI, 'model.semi_train_cfg.burn_in_iters=2',
         'model.semi_train_cfg.pseudo_label_initial_score_thr=0.001']
 OWN = {'cst_atss_emov2_toy': _CST, 'cst-unweighted_atss_emov2_toy': _CST, 'two-pairs_atss_emov2_toy': _CST,
        'mean-teacher_atss_emov2_toy': _SEMI,
+       'lmseg_clip-resnet_toy': [
+           'train_dataloader.sampler.batch_size=4',
+           'train_dataloader.dataset.datasets.0.dataset.indices=[0,1,2,3,4]',
+           'train_dataloader.dataset.datasets.1.dataset.indices=[5,6,7,8,9]',
+           *(f'{phase}_dataloader.dataset.datasets.{index}.dataset.indices=[{index}]'
+             for phase in ('val', 'test') for index in range(3))],
        'supervised_atss_emov2_toy': ['train_dataloader.dataset.indices=[0,1,2,3,4,5,6,7,8,9]'],
        'mgd_r18_toy': [f'model.teachers.{name}.{field}' for name in ('wide', 'deep')
                        for field in ('checkpoint=None', 'random=True')] + [
@@ -86,7 +92,7 @@ def test_the_whole_path(config: Path, toy_data: Path, tmp_path: Path, capsys) ->
     options = list(SMALL)
     if cfg.default_scope in ('mmdet', 'mmrotate'):
         # After four steps nothing scores high.
-        model = 'model.detector' if 'detector' in cfg.model else 'model'
+        model = next((f'model.{part}' for part in ('detector', 'student') if part in cfg.model), 'model')
         options += [f'{model}.test_cfg.score_thr=0.0', f'{model}.test_cfg.max_per_img=20']
 
     assert test.main([str(config), str(checkpoint), '--work-dir', str(work_dir / 'test'),

@@ -21,7 +21,8 @@ def _is_ours(path: Path) -> bool:
     """A detector that trains; wrappers (ensemble, semi-supervised, distiller) have tests of their own."""
     cfg = Config.fromfile(path)
     wrapped = 'detector' in cfg.model or 'student' in cfg.model
-    return cfg.model.type.startswith('mmext.') and 'train_cfg' in cfg and not wrapped
+    detects = cfg.default_scope in ('mmdet', 'mmrotate')
+    return detects and cfg.model.type.startswith('mmext.') and 'train_cfg' in cfg and not wrapped
 
 
 TOYS = [path for path in sorted((ROOT / 'configs').glob('*/*_toy.py')) if _is_ours(path)]

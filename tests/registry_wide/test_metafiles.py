@@ -61,7 +61,10 @@ def test_mmengine_finds_the_configs(path: Path) -> None:
 
 def _check_count(model: zoo.Model) -> None:
     assert model.parameters, f'{model.name}: no Parameters'
-    assert count(build_on_meta(Config.fromfile(ROOT / model.config))) == model.parameters
+    cfg = Config.fromfile(ROOT / model.config)
+    if not Path(cfg.get('words', __file__)).is_file():
+        pytest.skip(f"{cfg.words} is made by tools/dataset_converters/word_table.py from BERT's weights")
+    assert count(build_on_meta(cfg)) == model.parameters
 
 
 @pytest.mark.parametrize('model', _cases(classifiers=True))

@@ -103,7 +103,9 @@ def _findings(kind: str, opened: Any, dataset: DatasetConfig, scan: Scan, report
     elif kind in ('dota', 'raw dota'):
         yield from examine_dota(opened, scan, report.summary, annotated, kind == 'raw dota')
     elif kind == 'segmentation':
-        yield from examine_segmentation(opened, scan, report.summary, full, load)
+        pipeline = dataset.cfg.get('pipeline') or []
+        relabelled = any(isinstance(one, Mapping) and one.get('type') == 'mmext.Relabel' for one in pipeline)
+        yield from examine_segmentation(opened, scan, report.summary, full, load, relabelled)
     else:
         yield from examine_folders(opened, scan, report.summary)
 

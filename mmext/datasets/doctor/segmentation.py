@@ -16,7 +16,7 @@ SAMPLE = 300
 
 
 def examine_segmentation(dataset: Any, scan: Scan, summary: dict[str, int], full: bool,
-                         load: Any) -> Iterator[Finding]:
+                         load: Any, relabelled: bool = False) -> Iterator[Finding]:
     """Check images, label maps and the labels in them.
 
     Args:
@@ -25,6 +25,7 @@ def examine_segmentation(dataset: Any, scan: Scan, summary: dict[str, int], full
         summary: Filled with what was looked at.
         full: Decode every label map instead of :data:`SAMPLE`.
         load: Settings of the pipeline's ``LoadAnnotations``; None where labels are not loaded.
+        relabelled: The pipeline gives other numbers to the labels, so those in the files say nothing.
     """
     images, maps = dataset.data_prefix.get('img_path') or '', dataset.data_prefix.get('seg_map_path')
     scan.watch(images, *([dataset.ann_file] if dataset.ann_file else []), *_folders(images))
@@ -56,6 +57,8 @@ def examine_segmentation(dataset: Any, scan: Scan, summary: dict[str, int], full
         counts.update({int(label): number for label, number in (value or {}).items()})
     reduce = dataset.reduce_zero_label
     own = load.get('reduce_zero_label')
+    if relabelled:
+        return
     if own is not None and bool(own) != bool(reduce):
         yield Finding('reduce-zero-label', f'LoadAnnotations has reduce_zero_label={own}, the dataset '
                       f'{reduce}; the host refuses that', suggestion='set it on the dataset only')

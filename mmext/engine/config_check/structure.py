@@ -149,9 +149,7 @@ class StructureCheck:
     def _evaluator(self, path: str, value: Any) -> None:
         if isinstance(value, Mapping) and 'metrics' in value:
             if 'type' in value:
-                # In a list, a metric may have an argument of that name.
-                metric = path[-1].isdigit() and roots.METRICS.get(value['type']) is not None
-                self._value(path, value, roots.METRICS if metric else roots.EVALUATOR, self.scope)
+                self._value(path, value, roots.EVALUATOR, self.scope)
             else:
                 self._value(f'{path}.metrics', value['metrics'], roots.METRICS, self.scope, True)
             return

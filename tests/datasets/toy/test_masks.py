@@ -48,7 +48,7 @@ def test_whole_shapes_become_polygons(kind, length, seed, shift):
     patch = render(pose, 80)
     mask[patch.rows, patch.columns] = patch.mask
     annotation = segmentation(mask, whole=True)
-    if kind != 'star':  # the arms of small ones may come apart
+    if kind not in ('star', 'triangle'):  # thin tips may hang on by a corner
         assert isinstance(annotation, dict if kind == 'ring' else list)
     assert np.array_equal(decode(annotation, mask.shape), mask)
 

@@ -1,0 +1,7 @@
+# LMSeg, CLIP's ResNet-101, trained on four semantic data sets at once. No number is published.
+_base_ = './lmseg_clip-r50_8xb2-160k_4-semantic-sets.py'
+
+clip = 'checkpoints/clip_rn101.pth'
+model = dict(
+    backbone=dict(depth=101, init_cfg=dict(checkpoint=clip)),
+    text_encoder=dict(embed_dim=512, init_cfg=dict(checkpoint=clip)))

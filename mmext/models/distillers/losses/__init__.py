@@ -1,0 +1,1 @@
+"""Losses that compare a student's record with a teacher's."""

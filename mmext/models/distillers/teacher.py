@@ -1,0 +1,154 @@
+"""A teacher of the Distiller: a frozen network, what is run of it and in which precision."""
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmext.engine.checkpoint.loading import load_state
+from mmext.engine.checkpoint.report import compare
+from mmext.errors import UserError, did_you_mean
+
+from .frozen_network import FrozenNetwork
+from .recorder import Record, Recorder
+
+CALLS = ('extract_feat', 'tensor', 'loss', 'predict')
+_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+_SEED = 0  # of random teachers
+_KEYS = ('model', 'checkpoint', 'random', 'strict', 'call', 'dtype', 'early_stop', 'mode')
+
+
+class Teacher(FrozenNetwork):
+    """A network that is run under ``no_grad`` and recorded.
+
+    Args:
+        name: Its name in the config.
+        model: Config of the network, or path of a config file.
+        checkpoint: Its weights.
+        random: Allow a teacher without weights.
+        strict: False lets the file lack weights of modules that nothing recorded lies in or after.
+        call: How it is run: 'extract_feat', 'tensor', 'loss' or 'predict'.
+        dtype: 'fp32', 'bf16' or 'fp16' for autocast; None leaves it to the run's own precision.
+        early_stop: End the pass when all records are there.
+        mode: 'eval', or 'train' for methods whose teacher keeps dropout and batch statistics.
+
+    Raises:
+        UserError: On an unknown key or value.
+    """
+
+    def __init__(self, name: str, model: Any, checkpoint: str | None = None, random: bool = False,
+                 strict: bool = True, call: str = 'tensor', dtype: str | None = None,
+                 early_stop: bool = True, mode: str = 'eval') -> None:
+        for key, value, known in (('call', call, CALLS), ('dtype', dtype, (None, *_DTYPES)),
+                                  ('mode', mode, ('eval', 'train'))):
+            if value not in known:
+                names = [one for one in known if one]
+                raise UserError(f"teacher '{name}': {key}='{value}'{did_you_mean(str(value), names)} "
+                                f'(choose from {", ".join(names)})')
+        with torch.random.fork_rng():  # random weights are the same in a resumed run
+            torch.manual_seed(_SEED)
+            super().__init__(name, network_cfg(model), checkpoint, random)
+        self.strict, self.call, self.early_stop = strict, call, early_stop
+        self.dtype = _DTYPES[dtype] if dtype else None
+        self.module.train(mode == 'train')
+        self.recorder = Recorder(self.module, [])
+
+    @classmethod
+    def from_cfg(cls, name: str, cfg: Mapping[str, Any]) -> Teacher:
+        """The teacher of ``dict(model=..., checkpoint=..., ...)``."""
+        for key in cfg:
+            if key not in _KEYS:
+                raise UserError(f"teacher '{name}' has the unknown key '{key}'{did_you_mean(key, _KEYS)}")
+        if 'model' not in cfg:
+            raise UserError(f"teacher '{name}' has no model=dict(...)")
+        return cls(name, **cfg)
+
+    def __deepcopy__(self, memo: dict) -> Teacher:
+        return self  # an EMA copy of the student shares the teachers: they never change
+
+    def watch(self, records: list[Record]) -> None:
+        """Resolve what is recorded in this teacher."""
+        self.recorder = Recorder(self.module, records)
+
+    def prepare(self) -> None:
+        """Load or draw the weights, once, and say what was loaded.
+
+        Raises:
+            UserError: If weights are missing or of another shape; with ``strict=False``, if one of them
+                belongs to a recorded module.
+        """
+        if self._ready:
+            return
+        if self.checkpoint is None:
+            with torch.random.fork_rng():
+                torch.manual_seed(_SEED)
+                if hasattr(self.module, 'init_weights'):
+                    self.module.init_weights()
+            self.module.requires_grad_(False)
+            self._ready = True
+            return
+        if self.strict:
+            super().prepare()
+            return
+        own, state = self.module.state_dict(), load_state(self.checkpoint)
+        fit = compare(own, state)
+        lost = {*fit.missing, *(key for key in own if key in state and own[key].shape != state[key].shape)}
+        for record, paths in self.recorder.paths.items():
+            for path in paths:
+                inside = sorted(key for key in lost if not path or key.startswith(f'{path}.'))
+                if inside:
+                    raise UserError(f"teacher '{self.name}': {self.checkpoint} has no weights for '{path}', "
+                                    f"which record '{record}' needs (first missing: {inside[0]}); {fit}")
+        self.module.load_state_dict({key: state[key] for key in own if key in state and key not in lost},
+                                    strict=False)
+        print_log(f"teacher '{self.name}' from {self.checkpoint}: {fit}", logger='current')
+        self._ready = True
+
+    @torch.no_grad()
+    def run(self, inputs: Any, data_samples: Any, branch: str | None = None) -> dict[str, Any]:
+        """Records of one pass, without gradient.
+
+        Args:
+            inputs: Preprocessed images.
+            data_samples: Their data samples; the teacher gets copies.
+            branch: Of multi-branch data.
+        """
+        self.prepare()
+        enabled = None if self.dtype is None else self.dtype != torch.float32
+        device = inputs.device.type if isinstance(inputs, Tensor) else 'cpu'
+        with self.recorder.recording(self.module, branch, self.early_stop) as records:
+            if enabled is None:
+                run_network(self.module, self.call, inputs, data_samples)
+            else:
+                with torch.autocast(device, dtype=self.dtype if enabled else torch.bfloat16,
+                                    enabled=enabled):
+                    run_network(self.module, self.call, inputs, data_samples)
+        return records
+
+
+def run_network(network: Any, call: str, inputs: Any, data_samples: Any) -> Any:
+    """One pass of any host's model through one of its entry points."""
+    if not isinstance(network, BaseModel):
+        return network(inputs)
+    if call == 'extract_feat':
+        return network.extract_feat(inputs)
+    return network(inputs, copy.deepcopy(data_samples), mode=call)
+
+
+def network_cfg(model: Any) -> Any:
+    """The model of a config file, to be built in that file's own scope; configs stay as they are."""
+    if not isinstance(model, str):
+        return model
+    cfg = Config.fromfile(model)
+    network = cfg.model
+    if 'data_preprocessor' in cfg:
+        network.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if 'default_scope' in cfg:
+        network.setdefault('_scope_', cfg.default_scope)
+    return network

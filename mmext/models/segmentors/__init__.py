@@ -1,0 +1,1 @@
+"""Segmentors that are methods of their own."""

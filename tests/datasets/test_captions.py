@@ -1,0 +1,86 @@
+"""Captions beside annotations, their nouns, and what is said about bad files."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmext.datasets.captions import CaptionCocoDataset, LoadCaption, read_captions
+from mmext.datasets.nouns import NounFinder
+from mmext.errors import UserError
+from mmext.models.language import WordEmbeddings
+
+WORDS = str(Path(__file__).parents[2] / 'configs/cgg/toy_words_minilm.safetensors')
+REAL = Path('/work/shared/data/tiny_coco')
+
+
+@pytest.mark.parametrize(('caption', 'nouns'), [
+    ('Two men eat hot dogs near a bus.', ['person', 'hot dog', 'bus']),
+    ('A DOG, another dog.', ['dog']),
+    ('Sunset over the hills.', []),
+    ('Knives in boxes', ['knife', 'box']),
+])
+def test_nouns(caption: str, nouns: list[str]) -> None:
+    assert NounFinder(['person', 'dog', 'hot dog', 'bus', 'knife', 'box'])(caption) == nouns
+
+
+@given(st.lists(st.sampled_from(['star', 'ring', 'red', 'a', 'the', 'disc']), max_size=12))
+def test_every_listed_word_is_found_once(words: list[str]) -> None:
+    found = NounFinder(['star', 'ring', 'disc'], {})(' '.join(words))
+    assert found == list(dict.fromkeys(word for word in words if word in ('star', 'ring', 'disc')))
+
+
+def _file(path: Path, annotations: list[dict]) -> str:
+    path.write_text(json.dumps(dict(images=[dict(id=1)], annotations=annotations)))
+    return str(path)
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    stray = _file(tmp_path / 'stray.json', [dict(id=5, image_id=7, caption='a star', nouns=['star'])])
+    with pytest.raises(UserError, match='image 7'):
+        read_captions(stray)
+    bare = _file(tmp_path / 'bare.json', [dict(id=5, image_id=1, caption='a star')])
+    with pytest.raises(UserError, match=r'caption 5 .*caption_nouns\.py'):
+        read_captions(bare)
+    assert len(read_captions(bare, nouns=False)) == 1
+    with pytest.raises(UserError, match=r'did you mean bare\.json'):
+        read_captions(tmp_path / 'bear.json')
+
+
+def test_load_caption() -> None:
+    load = LoadCaption(WORDS, max_length=6)
+    caption = dict(caption='Two rings, a star and a disc.', nouns=['ring', 'star'])
+    results = load(dict(captions=[caption]))
+    words = WordEmbeddings(WORDS, 384).tokenizer
+    assert [words.tokens[row] for row in results['caption_ids']] == [
+        '[CLS]', 'two', 'rings', ',', 'a', '[SEP]']
+    assert words.decode(results['noun_ids']) == 'ring star'
+    assert load(dict(captions=[dict(caption='grass', nouns=[])]))['noun_ids'] == []
+    with pytest.raises(UserError, match='CaptionCocoDataset'):
+        load({})
+
+
+def test_words_of_names() -> None:
+    words = WordEmbeddings(WORDS, 384)
+    pair, star, ring = words.embed(['star ring', 'star', 'Ring'])
+    np.testing.assert_allclose(pair, (star + ring) / 2, rtol=1e-6)
+    with pytest.raises(UserError, match="no word 'elephant'"):
+        words.embed(['elephant'])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason='no tiny COCO')
+def test_real_captions() -> None:
+    instances = REAL / 'annotations/instances_train2017.json'
+    names = [one['name'] for one in json.loads(instances.read_text())['categories']]
+    data = CaptionCocoDataset(
+        ann_file='annotations/instances_train2017.json', caption_file='annotations/captions_train2017.json',
+        data_root=str(REAL), data_prefix=dict(img='train2017/'), metainfo=dict(classes=('person', 'dog')),
+        nouns=names, filter_cfg=dict(filter_empty_gt=False), pipeline=[])
+    captions = [one for index in range(len(data)) for one in data.get_data_info(index)['captions']]
+    assert len(data) == 50
+    assert len(captions) == 250
+    assert np.mean([bool(one['nouns']) for one in captions]) > 0.6

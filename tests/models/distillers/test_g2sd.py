@@ -1,0 +1,173 @@
+"""G2SD: both stages on mmpretrain. Equality with the authors is in tests/parity."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
+
+from mmext import hosts
+from mmext.errors import UserError
+from mmext.models.distillers.g2sd.losses import HardLabelLoss, NKDLoss, PixelKLLoss, QKVRelationLoss
+from mmext.registry import MODELS
+
+CONFIGS = Path(__file__).parents[3] / 'configs' / 'g2sd'
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> Iterator[None]:
+    hosts.repair()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+def autoencoder(width: int, depth: int, **settings) -> dict:
+    arch = dict(embed_dims=width, num_layers=2, num_heads=2, feedforward_channels=2 * width)
+    return dict(backbone=dict(arch=arch, img_size=32, patch_size=8),
+                neck=dict(decoder_embed_dim=width // 2, decoder_depth=depth, decoder_num_heads=2), **settings)
+
+
+def teacher(**settings) -> dict:
+    return dict(type='mmext.HiddenMAE', **autoencoder(32, 3, **(dict(decoder_layer=2) | settings)))
+
+
+def build(seed: int = 0, student: dict | None = None, **settings):
+    torch.manual_seed(seed)
+    student = dict(autoencoder(16, 2), decoder_channels=16) | (student or {})
+    model = MODELS.build(dict(type='mmext.G2SDPretrain', student=student)
+                         | (dict(teacher=dict(model=teacher(), random=True)) | settings))
+    model.init_weights()
+    return model.train()
+
+
+def test_stage_one_learns() -> None:
+    model = build()
+    images = torch.randn(4, 3, 32, 32)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, 3e-3)
+    history = []
+    for _ in range(30):
+        losses = model(images, mode='loss')
+        assert set(losses) == {'loss_decoder'}
+        optimizer.zero_grad()
+        losses['loss_decoder'].backward()
+        assert all(p.grad is not None for p in trained)  # DDP has nothing to search for
+        optimizer.step()
+        history.append(losses['loss_decoder'].item())
+    assert history[-1] < 0.7 * history[0]
+
+
+def test_teacher_and_student_see_the_same_patches() -> None:
+    model = build()
+    images, noise = torch.randn(2, 3, 32, 32), torch.rand(2, 16)
+    ours = model.student.hidden(images, noise)
+    theirs = model.networks['teacher'].module.hidden(images, noise)
+    assert torch.equal(ours.mask, theirs.mask) and ours.mask.sum() == 2 * 12
+    assert ours.decoder.shape == (2, 17, 8) and theirs.decoder.shape == (2, 17, 16)
+    kept = noise.argsort(1)[:, :4]
+    assert (ours.mask.gather(1, kept) == 0).all()
+
+
+@pytest.mark.parametrize('supervise', ['all', 'masked'])
+def test_encoder_term(supervise: str) -> None:
+    model = build(student=dict(encoder_channels=32, supervise=supervise), encoder_loss_weight=0.5)
+    losses = model(torch.randn(2, 3, 32, 32), mode='loss')
+    assert set(losses) == {'loss_decoder', 'loss_encoder'}
+    sum(losses.values()).backward()
+    assert model.student.encoder_mlp.fc1.weight.grad is not None
+
+
+def test_the_teacher_is_not_in_the_state_dict_and_stops_early() -> None:
+    model = build()
+    assert all(key.startswith('student.') for key in model.state_dict())
+    network = model.networks['teacher'].module
+    ran: list[int] = []
+    for index, block in enumerate(network.neck.decoder_blocks):
+        block.register_forward_hook(lambda *args, index=index: ran.append(index))
+    model(torch.randn(1, 3, 32, 32), mode='loss')
+    assert ran == [0, 1]  # the third block is not needed
+
+
+def test_a_teacher_without_decoder_is_refused(tmp_path: Path) -> None:
+    state = MODELS.build(teacher()).state_dict()
+    path = tmp_path / 'mae.pth'
+    torch.save(state, path)
+    build(teacher=dict(model=teacher(), checkpoint=str(path)))
+    torch.save({key: value for key, value in state.items() if key.startswith('backbone.')}, path)
+    with pytest.raises(UserError, match=r"teacher 'teacher'.*\n(.*\n)*.*neck"):
+        build(teacher=dict(model=teacher(), checkpoint=str(path)))
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    (dict(student=dict(decoder_channels=12)), 'decoder_channels=12, but the teacher has 16'),
+    (dict(encoder_loss_weight=1.), 'encoder_channels=None, but the teacher has 32'),
+    (dict(student=dict(supervise='visible')), "supervise='visible'"),
+    (dict(teacher=dict(model=teacher())), 'no checkpoint'),
+    (dict(teacher=dict(model=teacher(decoder_layer=4), random=True)), 'decoder_layer=4.*3 blocks'),
+])
+def test_bad_settings(settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(**settings)
+
+
+def test_stage_one_weights_start_stage_two(tmp_path: Path) -> None:
+    stage_one = build()
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict=stage_one.state_dict()), path)
+    model = MODELS.build(dict(
+        type='ImageClassifier',
+        backbone=dict(type='mmext.DistTokenViT', arch=autoencoder(16, 2)['backbone']['arch'], img_size=32,
+                      patch_size=8, init_cfg=dict(type='Pretrained', checkpoint=str(path),
+                                                  prefix='student.backbone.')),
+        head=dict(type='mmext.DistTokenClsHead', num_classes=3, in_channels=16)))
+    model.init_weights()
+    for key, value in stage_one.student.backbone.state_dict().items():
+        torch.testing.assert_close(model.backbone.state_dict()[key], value)
+
+
+def test_stage_two_on_the_common_distiller() -> None:
+    cfg = Config.fromfile(CONFIGS / 'g2sd_vit_toy.py').model
+    cfg.teachers.base.update(checkpoint=None, random=True)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    model.train()
+    images = torch.randn(4, 3, 128, 128)
+    samples = [DataSample().set_gt_label(label) for label in (0, 1, 2, 3)]
+    losses = model(images, samples, mode='loss')
+    assert {'loss', 'loss_dist'} <= set(losses)
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    head = model.student.head.layers
+    assert head.head.weight.grad.abs().sum() > 0 and head.head_dist.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        tokens = model.student.extract_feat(images)
+        found = model.networks['base'].module(images).argmax(1)
+        expected = 0.5 * torch.nn.functional.cross_entropy(head.head_dist(tokens[0][1]), found)
+    torch.testing.assert_close(losses['loss_dist'].detach(), expected)
+
+
+# ---------------------------------------------------------------------------------------- the losses
+
+
+def test_minima_of_the_losses() -> None:
+    logits = torch.randn(4, 6)
+    assert HardLabelLoss()(50 * logits, logits) < 0.2
+    assert PixelKLLoss()(logits[..., None, None], logits[..., None, None]).abs() < 1e-6
+    parts = [torch.randn(2, 5, 8) for _ in range(3)]
+    assert QKVRelationLoss(relation_heads=2)([parts], [parts]).abs() < 1e-6
+    label = logits.argmax(1)
+    pred = logits.clone().requires_grad_()
+    NKDLoss()(pred, logits, label).backward()
+    assert pred.grad.isfinite().all()
+
+
+def test_losses_name_what_does_not_fit() -> None:
+    with pytest.raises(UserError, match='student_channels'):
+        PixelKLLoss()(torch.rand(1, 3, 4, 4), torch.rand(1, 5, 4, 4))
+    parts = [torch.randn(2, 5, 9) for _ in range(3)]
+    with pytest.raises(UserError, match='relation_heads=2'):
+        QKVRelationLoss(relation_heads=2)([parts], [parts])

@@ -1,0 +1,183 @@
+"""LMSeg beyond parity: taxonomies, tables, mixed batches, losses, bad input."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+
+from mmext.errors import UserError
+from mmext.models.segmentors.lmseg import CLIPTextContextEncoder, read_taxonomy
+from mmext.registry import MODELS
+
+TAXONOMIES = dict(
+    pets=dict(classes=['cat', 'dog, hound'], prompt='a photo of {}', things=['cat']),
+    city=['road', 'cat', 'tree', 'sky'])
+
+
+def build(**changes: Any) -> Any:
+    torch.manual_seed(0)
+    cfg: dict[str, Any] = dict(
+        type='mmext.LMSeg',
+        backbone=dict(type='mmext.CLIPResNet', depth=(1, 1, 1, 1), base_channels=8),
+        decode_head=dict(
+            type='mmext.LMSegHead', in_channels=[32, 64, 128, 256], feat_channels=32, out_channels=32,
+            num_queries=6, decoder=dict(layers=2, heads=4, drop_path_rate=0.)),
+        text_encoder=dict(type='mmext.CLIPTextContextEncoder', embed_dim=24, width=16, heads=2, layers=2,
+                          num_context=3),
+        taxonomies=TAXONOMIES)
+    if changes.pop('panoptic', False):
+        cfg['panoptic_head'] = cfg.pop('decode_head')
+        cfg['type'] = 'mmext.LMSegPanoptic'
+        cfg['test_cfg'] = dict(object_mask_thr=0.)
+    model = MODELS.build({**cfg, **changes})
+    model.init_weights()
+    return model
+
+
+def sample(taxonomy: str | None, label: int = 1, size: tuple[int, int] = (64, 64)) -> SegDataSample:
+    meta: dict[str, Any] = dict(img_shape=size, ori_shape=size, seg_map_path='a.png')
+    if taxonomy:
+        meta['taxonomy'] = taxonomy
+    seg = torch.full((1, *size), 255)
+    seg[0, 8:40, 8:40] = label
+    seg[0, 40:, 40:] = 0
+    return SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=seg))
+
+
+def test_every_trained_parameter_gets_a_gradient_on_every_data_set() -> None:
+    """So DDP trains it with find_unused_parameters=False; an image without labels changes nothing."""
+    for taxonomy in TAXONOMIES:
+        model = build().train()
+        empty = sample(taxonomy)
+        empty.gt_sem_seg.data.fill_(255)
+        losses = model.loss(torch.rand(2, 3, 64, 64), [sample(taxonomy), empty])
+        assert len(losses) == 2 * 3 and all(torch.isfinite(loss) for loss in losses.values())
+        sum(losses.values()).backward()
+        without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert not without
+        assert all(p.grad is None for p in model.guide.encoder.transformer.parameters())
+
+
+def test_a_batch_of_several_taxonomies_is_segmented_as_each_alone() -> None:
+    model = build().eval()
+    images = torch.rand(3, 3, 64, 64)
+    names = ['pets', 'city', 'pets']
+    with torch.no_grad():
+        together = model.predict(images, [sample(name) for name in names])
+        for index, name in enumerate(names):
+            alone = model.predict(images[index:index + 1], [sample(name)])[0]
+            assert len(alone.seg_logits.data) == model.guide.taxonomies[name].num_classes
+            torch.testing.assert_close(together[index].seg_logits.data, alone.seg_logits.data)
+
+
+def test_a_taxonomy_of_one_class() -> None:
+    model = build(taxonomies=dict(pets=['cat'])).eval()
+    with torch.no_grad():
+        found = model.predict(torch.rand(1, 3, 64, 64), [sample(None)])[0]
+    assert found.seg_logits.data.shape == (1, 64, 64)
+    assert not found.pred_sem_seg.data.any()
+
+
+def test_text_is_encoded_once_per_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    original = CLIPTextContextEncoder.embed
+
+    def embed(self: CLIPTextContextEncoder, prompts: list[str]) -> torch.Tensor:
+        encoded.extend(prompts)
+        return original(self, prompts)
+
+    monkeypatch.setattr(CLIPTextContextEncoder, 'embed', embed)
+    model = build().eval()
+    with torch.no_grad():
+        first = model.guide(model.guide.taxonomies['city'])
+        assert model.guide(model.guide.taxonomies['city']) is first and len(encoded) == 5
+        model.guide(model.guide.taxonomies['pets'])
+        assert len(encoded) == len(set(encoded)) == 8  # different sentences, all of them
+        model.guide.encoder.learnable_contexts.add_(1.)
+        assert not torch.allclose(model.guide(model.guide.taxonomies['city']), first)
+
+
+def test_prompts_longer_than_the_longest_real_one_change_nothing() -> None:
+    model = build()
+    ids = model.guide.encoder.tokenize(['a photo of cat', 'a photo of dog'])
+    longest = int(ids.argmax(1).max()) + 1
+    assert longest < ids.shape[1]
+    torch.testing.assert_close(model.guide.encoder(ids), model.guide.encoder(ids[:, :longest]))
+
+
+def test_first_synonym_and_background_last() -> None:
+    taxonomy = read_taxonomy('pets', TAXONOMIES['pets'])
+    assert taxonomy.prompts == ('a photo of cat', 'a photo of dog', 'a photo of background')
+    assert taxonomy.things == {0} and taxonomy.num_classes == 2
+
+
+@pytest.mark.parametrize(('config', 'message'), [
+    ([], 'one or more names'),
+    (dict(classes=[]), 'one or more names'),
+    (dict(clases=['cat']), 'did you mean classes'),
+    (['cat', ''], 'class 1'),
+    (['cat', 'Cat, tabby'], "0 and 1 are both called 'Cat'"),
+    (['background'], 'both called'),
+    (dict(classes=['cat'], prompt='a photo'), "needs '{}'"),
+    (dict(classes=['cat'], things=['cta']), 'did you mean cat'),
+    (dict(classes=['cat'], things=[1]), 'expected 0 to 0'),
+])
+def test_a_bad_taxonomy_is_named(config: Any, message: str) -> None:
+    with pytest.raises(UserError, match="taxonomy 'pets'") as error:
+        read_taxonomy('pets', config)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(('samples', 'message'), [
+    ([sample('pets'), sample('city')], 'one_dataset_per_batch'),
+    ([sample(None)], 'default_taxonomy'),
+    ([sample('citty')], 'did you mean city'),
+    ([sample('pets', label=2)], r"a.png has the label 2, but the taxonomy 'pets' has 2 classes"),
+])
+def test_bad_samples_are_named(samples: list[SegDataSample], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build().train().loss(torch.rand(len(samples), 3, 64, 64), samples)
+
+
+def test_no_taxonomy_and_unknown_default() -> None:
+    with pytest.raises(UserError, match='needs taxonomies'):
+        build(taxonomies={})
+    with pytest.raises(UserError, match='did you mean pets'):
+        build(default_taxonomy='pet')
+
+
+def test_a_prompt_that_is_too_long_is_named() -> None:
+    with pytest.raises(UserError, match='prompt_length'):
+        build().guide.encoder.tokenize(['a photo of ' + 'very ' * 9 + 'large cat'])
+
+
+def test_panoptic_trains_and_segments() -> None:
+    model = build(panoptic=True)
+    meta = dict(img_shape=(64, 64), ori_shape=(32, 48), taxonomy='pets', img_path='a.jpg')
+    masks = torch.zeros(2, 64, 64, dtype=torch.uint8).numpy()
+    masks[0, :20, :20] = 1
+    masks[1, 30:50, :20] = 1
+    seg = torch.full((1, 64, 64), 255)
+    seg[0, 40:, 40:] = 1
+    seg[0, :20, :20] = 0  # things are in the map too, their masks come from the instances
+    data = DetDataSample(metainfo=meta)
+    data.gt_instances = InstanceData(labels=torch.tensor([0, 0]), masks=BitmapMasks(masks, 64, 64))
+    data.gt_sem_seg = PixelData(sem_seg=seg)
+    targets = model._targets(data, model.guide.taxonomies['pets'])
+    assert targets.labels.tolist() == [0, 0, 1] and targets.masks[2].sum() == 24 * 24
+    losses = model.train().loss(torch.rand(1, 3, 64, 64), [data])
+    sum(losses.values()).backward()
+    with torch.no_grad():
+        found = model.eval().predict(torch.rand(1, 3, 64, 64), [data])[0].pred_panoptic_seg.sem_seg
+    assert found.shape == (1, 32, 48)
+    labels = {int(code) % 1000 for code in found.unique()}
+    assert labels <= {0, 1, 2}
+    seg[0, 0, 0] = 9
+    with pytest.raises(UserError, match=r"a.jpg has the label 9, but the taxonomy 'pets'"):
+        model.loss(torch.rand(1, 3, 64, 64), [data])
+
