@@ -100,10 +100,18 @@ class Painter:
         return np.ascontiguousarray(self.visualizer.get_image()[..., ::-1])
 
     def _drawable(self, sample: Any) -> Any:
-        """``sample`` without panoptic maps that are void everywhere: mmdet fails on those."""
+        """``sample`` without what mmdet fails on: panoptic maps that are all void, masks without a pixel."""
         void = len(self.visualizer.dataset_meta.get('classes') or ())
         for key in ('pred_panoptic_seg', 'gt_panoptic_seg'):
             if key in sample and bool((sample.get(key).sem_seg == void).all()):
                 sample = sample.new()
                 delattr(sample, key)
+        found = sample.get('pred_instances') if 'pred_instances' in sample else None
+        if found is not None and 'masks' in found:
+            masks = getattr(found.masks, 'masks', found.masks)
+            masks = masks.detach().cpu().numpy() if hasattr(masks, 'detach') else np.asarray(masks)
+            seen = masks.reshape(len(masks), -1).any(axis=1) if len(masks) else np.ones(0, bool)
+            if not seen.all():
+                sample = sample.new()
+                sample.pred_instances = found[seen]
         return sample

@@ -72,13 +72,16 @@ class Inferencer:
         with DefaultScope.overwrite_default_scope(self.scope):
             self.dataset_meta = class_meta(dataset_meta(self.cfg), meta)
             self.pipeline = TestPipeline(self.cfg, self.dataset_meta.get('classes'))
-            self.painter = Painter(self.cfg, self.dataset_meta)
         self.model: Any = build_model(self.cfg)
         if checkpoint:
             load_weights(self.model, state, str(checkpoint))
         self.model.to(self.device)
         self.model.cfg = self.cfg  # some hosts' models look here
-        self.model.dataset_meta = self.dataset_meta
+        if hasattr(self.model, 'set_classes'):  # it may know more names than it was trained with
+            known = tuple(self.model.classes)
+            if known != tuple(self.dataset_meta.get('classes') or ()):
+                self.dataset_meta = dict(classes=known)
+        self._show_as()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,9 +101,13 @@ class Inferencer:
             raise UserError(f'{type(self.model).__name__} knows only the classes it was trained on; other '
                             'names are for open-vocabulary models such as mmext.CGG')
         self.model.set_classes(classes)
-        self.dataset_meta = dict(classes=tuple(classes), palette='random')
-        self.model.dataset_meta = self.dataset_meta
+        self.dataset_meta = dict(classes=tuple(classes))
+        self._show_as()
+
+    def _show_as(self) -> None:
+        """Name and colour what the model finds by ``dataset_meta``."""
         from mmengine.registry import DefaultScope
+        self.model.dataset_meta = self.dataset_meta
         with DefaultScope.overwrite_default_scope(self.scope):
             self.painter = Painter(self.cfg, self.dataset_meta)
 

@@ -17,7 +17,7 @@ class Relabel(BaseTransform):
 
     Comes after ``LoadAnnotations``, whose ``reduce_zero_label`` is then done.
 
-    Required key: ``gt_seg_map``, which is changed.
+    Changes ``gt_seg_map``; where no map is loaded, as in inference, nothing.
 
     Args:
         labels: New label by old label.
@@ -38,7 +38,9 @@ class Relabel(BaseTransform):
                 raise UserError(f'Relabel: label {label}; expected 0 to 65535')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Change ``gt_seg_map``."""
+        """Change ``gt_seg_map``, if there is one."""
+        if 'gt_seg_map' not in results:
+            return results
         old = results['gt_seg_map']
         size = max(int(old.max(initial=0)), *self.labels, 0) + 1
         table = np.arange(size) if self.others is None else np.full(size, self.others)
