@@ -14,8 +14,10 @@ from mmext.datasets.nouns import NounFinder
 from mmext.errors import UserError
 from mmext.models.language import WordEmbeddings
 
+from ..integration.conftest import REAL_DATA
+
 WORDS = str(Path(__file__).parents[2] / 'configs/cgg/toy_words_minilm.safetensors')
-REAL = Path('/work/shared/data/tiny_coco')
+REAL = REAL_DATA / 'tiny_coco'
 
 
 @pytest.mark.parametrize(('caption', 'nouns'), [
