@@ -243,7 +243,7 @@ def plugin_table(root: Path, entries: Iterable[Entry] = CATALOGUE) -> str:
             '<br>'.join(f'`mmext.{entry.name}`' for entry in named)
             + (f'<br>and {rest} part{"s" * (rest > 1)}' if rest else ''),
             ', '.join(dict.fromkeys(entry.kind for entry in named)), ' '.join(main.hosts),
-            f'[{main.paper}]({main.url}), {main.year}' if main.paper else '-',
+            f'[{main.paper.title}]({main.paper.url}), {main.paper.year}' if main.paper else '-',
             f'[{method}]({main.page})',
             _state(root, method)]))
     if parts:
@@ -279,9 +279,10 @@ def _model_zoo(root: Path, entries: Iterable[Entry]) -> str:
     for path in metafiles(root):
         method = path.parent.name
         main = next((entry for entry in entries if entry.method == method), None)
-        paper = f'[{main.paper}]({main.url}) ({main.year}) · ' if main and main.paper else ''
+        paper = main.paper if main else None
+        cited = f'[{paper.title}]({paper.url}) ({paper.year}) · ' if paper else ''
         blocks.append(f'## {main.name if main else method}\n\n'
-                      f'{paper}[page](../configs/{method}/README.md) · '
+                      f'{cited}[page](../configs/{method}/README.md) · '
                       f'[metafile](../configs/{method}/metafile.yml)\n\n'
                       + results_tables(read_metafile(path), '../'))
     return '\n\n'.join(blocks) + '\n'

@@ -45,13 +45,14 @@ def run(args: argparse.Namespace) -> int:
         names = [name for entry in CATALOGUE for name in entry.names]
         raise UserError(f"no plug-in called '{args.name}'{did_you_mean(args.name, names)}")
     if args.json:
-        print(json.dumps([asdict(entry) for entry in entries], indent=2))
+        print(json.dumps([{**asdict(entry), 'paper': entry.paper._asdict() if entry.paper else None}
+                          for entry in entries], indent=2))
         return 0
     table = Table(box=box.SIMPLE_HEAD)
     for column in ('type=', 'kind', 'hosts', 'what', 'paper', 'page'):
         table.add_column(column, overflow='fold', no_wrap=column == 'type=')
     for entry in entries:
-        paper = f'{entry.paper} ({entry.year})' if entry.paper else ''
+        paper = f'{entry.paper.title} ({entry.paper.year})' if entry.paper else ''
         table.add_row(f'mmext.{entry.name}', entry.kind, ' '.join(entry.hosts), entry.summary,
                       paper, entry.page)
     # A pipe has no width to respect.

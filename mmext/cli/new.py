@@ -1,4 +1,4 @@
-"""Write the skeleton of a new plug-in: every file that it consists of, and its catalogue entry."""
+"""Write the skeleton of a new plug-in: every file that it consists of, and its catalogue rows."""
 from __future__ import annotations
 
 import argparse
@@ -6,8 +6,8 @@ import ast
 import keyword
 import re
 import string
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,8 +105,8 @@ def _check_paper(paper: str, url: str, year: int) -> None:
 # ------------------------------------------------------------------------------------ catalogue
 
 
-def read_entries(text: str, path: Path) -> tuple[Any, ...]:
-    """The rows that a ``catalogue.py`` with this text has.
+def read_tables(text: str, path: Path) -> tuple[tuple[Any, ...], dict[str, catalogue.Paper]]:
+    """The entries and the papers that a ``catalogue.py`` with this text has.
 
     Raises:
         UserError: If it cannot be executed.
@@ -116,37 +116,64 @@ def read_entries(text: str, path: Path) -> tuple[Any, ...]:
         exec(compile(text, str(path), 'exec'), namespace)
     except Exception as error:
         raise UserError(f'{path}: {type(error).__name__}: {error}') from None
-    rows: tuple[Any, ...] = namespace['CATALOGUE']
-    return rows
+    return namespace['CATALOGUE'], namespace['PAPERS']
 
 
 def entry_text(entry: catalogue.Entry) -> str:
     """An entry as it stands in ``catalogue.py``; fields that have their default are left out."""
-    lines = ['    Entry(']
+    items = []
     for field in fields(entry):
         value = getattr(entry, field.name)
         if value == field.default:
             continue
         everywhere = field.name == 'hosts' and value == catalogue.ALL_HOSTS
-        lines.append(f'        {field.name}={"ALL_HOSTS" if everywhere else repr(value)},')
-    return '\n'.join([*lines, '    ),', ''])
+        text = 'ALL_HOSTS' if everywhere else repr(value)
+        items.append(text if field.default is MISSING else f'{field.name}={text}')
+    return f'    Entry({_wrap(items, 10)}),\n'
 
 
-def insert_entry(text: str, entry: catalogue.Entry, path: Path) -> str:
-    """The text of ``catalogue.py`` with one more row at the end of ``CATALOGUE``.
+def paper_text(key: str, paper: catalogue.Paper) -> str:
+    """A paper as it stands in ``catalogue.py``."""
+    row = f'    {key!r}: Paper({", ".join(map(repr, paper))}),\n'
+    return row if len(row) <= 110 else f'    {key!r}: Paper(\n        {_wrap(map(repr, paper), 8)}),\n'
 
-    Raises:
-        UserError: If the table cannot be found, or if the result is not the old table and the row.
-    """
+
+def _wrap(items: Iterable[str], indent: int, width: int = 105) -> str:
+    """The items, separated by commas, in lines; none is broken."""
+    lines: list[str] = []
+    for item in items:
+        if lines and indent + len(lines[-1]) + len(item) + 2 <= width:
+            lines[-1] += f', {item}'
+        else:
+            lines.append(item)
+    return (',\n' + ' ' * indent).join(lines)
+
+
+def _append(text: str, table: str, row: str, path: Path) -> str:
+    """The source with one more row at the end of a table that closes on a line of its own."""
     found = [node for node in ast.parse(text).body if isinstance(node, ast.AnnAssign)
-             and isinstance(node.target, ast.Name) and node.target.id == 'CATALOGUE']
+             and isinstance(node.target, ast.Name) and node.target.id == table]
     lines = text.splitlines(keepends=True)
     end = found[0].end_lineno if found else None
-    if end is None or lines[end - 1].strip() != ')':
-        raise UserError(f"{path}: no 'CATALOGUE: ... = (' that ends with ')' on its own line")
-    result = ''.join([*lines[:end - 1], entry_text(entry), *lines[end - 1:]])
-    old, new = read_entries(text, path), read_entries(result, path)
-    if [asdict(row) for row in new] != [*(asdict(row) for row in old), asdict(entry)]:
+    if end is None or lines[end - 1].strip() not in (')', '}'):
+        raise UserError(f"{path}: no '{table}: ... =' whose bracket closes on a line of its own")
+    return ''.join([*lines[:end - 1], row, *lines[end - 1:]])
+
+
+def insert_rows(text: str, entry: catalogue.Entry, paper: catalogue.Paper | None, path: Path) -> str:
+    """The text of ``catalogue.py`` with the entry and its paper at the end of their tables.
+
+    Raises:
+        UserError: If a table cannot be found, or if the result is not the old tables and the rows.
+    """
+    result = _append(text, 'CATALOGUE', entry_text(entry), path)
+    added = {entry.method: paper} if paper else {}
+    for key, value in added.items():
+        result = _append(result, 'PAPERS', paper_text(key, value), path)
+    entries, papers = read_tables(text, path)
+    new_entries, new_papers = read_tables(result, path)
+    if ([asdict(row) for row in new_entries] != [*(asdict(row) for row in entries), asdict(entry)]
+            or new_papers != {**papers, **added}):
         raise UserError(f'{path}: the new entry cannot be added here; add it by hand:\n'
                         f'{entry_text(entry)}')
     return result
@@ -155,12 +182,13 @@ def insert_entry(text: str, entry: catalogue.Entry, path: Path) -> str:
 # ------------------------------------------------------------------------------------- skeleton
 
 
-def skeleton(root: Path, entry: catalogue.Entry) -> dict[Path, str]:
+def skeleton(root: Path, entry: catalogue.Entry, paper: catalogue.Paper) -> dict[Path, str]:
     """The files of a new plug-in.
 
     Args:
         root: The checkout.
         entry: Its row in the catalogue.
+        paper: Where it is from; fields that are not known are empty.
 
     Returns:
         The text of each, the catalogue left out.
@@ -169,9 +197,9 @@ def skeleton(root: Path, entry: catalogue.Entry) -> dict[Path, str]:
     toy = kind.toy.format(method)
     values = dict(
         Name=entry.name, method=method, kind=entry.kind, toy=toy, hosts=', '.join(entry.hosts),
-        arguments=kind.arguments, paper=entry.paper or f'{MARK} the title',
-        paper_quoted=(entry.paper or f'{MARK} the title').replace("'", "''"),
-        url=entry.url or f'{MARK} the address', year=str(entry.year or f'{MARK} the year'))
+        arguments=kind.arguments, paper=paper.title or f'{MARK} the title',
+        paper_quoted=(paper.title or f'{MARK} the title').replace("'", "''"),
+        url=paper.url or f'{MARK} the address', year=str(paper.year or f'{MARK} the year'))
 
     def fill(template: str) -> str:
         return string.Template((TEMPLATES / f'{template}.tmpl').read_text()).substitute(values)
@@ -213,7 +241,7 @@ def run(args: argparse.Namespace) -> int:
     _check_paper(args.paper, args.url, args.year)
     table = root / 'mmext' / 'catalogue.py'
     text = table.read_text()
-    rows = read_entries(text, table)
+    rows, _ = read_tables(text, table)
     known = {other: row for row in rows for other in (row.name, *row.aliases)}
     for other, row in known.items():
         if _plain(other) == _plain(name):
@@ -222,12 +250,13 @@ def run(args: argparse.Namespace) -> int:
     entry = catalogue.Entry(
         name=name, registry='model', kind=args.kind, module=f'mmext.models.{kind.folder}.{method}',
         hosts=kind.hosts, requires=kind.requires, summary=f'{MARK} what it is, in a few words',
-        method=method, paper=args.paper, url=args.url, year=args.year)
-    files = skeleton(root, entry)
+        method=method)
+    paper = catalogue.Paper(args.paper, args.url, args.year)
+    files = skeleton(root, entry, paper)
     taken = _taken(root, list(files), method)
     if taken:
         raise UserError('\n  '.join([f"'{name}' is in use, nothing was written. Existing:", *taken]))
-    files[table] = insert_entry(text, entry, table)
+    files[table] = insert_rows(text, entry, paper if any(paper) else None, table)
 
     similar = nearest(name, known)
     if similar:
@@ -235,7 +264,7 @@ def run(args: argparse.Namespace) -> int:
     print('Would write:' if args.dry_run else 'Wrote:')
     if not args.dry_run:
         write_all(files)
-        stale, problems = zoo.outdated(root, read_entries(files[table], table))
+        stale, problems = zoo.outdated(root, read_tables(files[table], table)[0])
         write_all(stale)
         files.update(stale)
     for path in files:

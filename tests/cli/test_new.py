@@ -73,9 +73,9 @@ def test_writes_every_place_of_a_plugin(kind: str, checkout: Path,
         assert b'$' not in after[name] or name == 'README.md', f'{name}: unfilled'
     assert 'configs/widenet/metafile.yml' in after['model-index.yml'].decode()
     assert '`mmext.WideNet`' in after['README.md'].decode()
-    entry = new.read_entries(after[TABLE].decode(), checkout / TABLE)[-1]
+    entry = new.read_tables(after[TABLE].decode(), checkout / TABLE)[0][-1]
     assert (entry.name, entry.kind, entry.method) == ('WideNet', kind, 'widenet')
-    assert (entry.paper, entry.year) == ("A net: it's wide", 2024)
+    assert entry.paper == ("A net: it's wide", 'https://arxiv.org/abs/2401.00001', 2024)
 
 
 @pytest.mark.parametrize('kind', new.KINDS)
@@ -213,9 +213,11 @@ _TEXT = st.text(st.characters(codec='utf-8', exclude_categories=['Cc', 'Cs']), m
 @settings(max_examples=30, deadline=None)
 @given(summary=_TEXT, paper=_TEXT, hosts=st.lists(st.sampled_from(catalogue.ALL_HOSTS), unique=True))
 def test_any_entry_is_inserted_as_it_is(summary: str, paper: str, hosts: list[str]) -> None:
-    entry = catalogue.Entry('X', 'model', 'neck', 'mmext.x', tuple(hosts), summary, paper=paper)
+    entry = catalogue.Entry('X', 'model', 'neck', 'mmext.x', tuple(hosts), summary, method='x')
+    cited = catalogue.Paper(paper, 'https://x.org', 2024)
     text = (ROOT / TABLE).read_text()
-    rows = new.read_entries(new.insert_entry(text, entry, Path(TABLE)), Path(TABLE))
+    rows, papers = new.read_tables(new.insert_rows(text, entry, cited, Path(TABLE)), Path(TABLE))
+    assert papers['x'] == cited
     assert [asdict(row) for row in rows] == [asdict(row) for row in (*catalogue.CATALOGUE, entry)]
 
 
@@ -223,7 +225,7 @@ def test_any_entry_is_inserted_as_it_is(summary: str, paper: str, hosts: list[st
 def test_a_catalogue_of_another_form_is_refused(text: str) -> None:
     entry = catalogue.Entry('X', 'model', 'neck', 'mmext.x', (), '')
     with pytest.raises(UserError, match=r"catalogue\.py: no 'CATALOGUE"):
-        new.insert_entry(text, entry, Path(TABLE))
+        new.insert_rows(text, entry, None, Path(TABLE))
 
 
 # ----------------------------------------------------------------------------- what it writes works

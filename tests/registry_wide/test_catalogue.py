@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope, Registry
 
 import mmext
 from mmext import registry
-from mmext.catalogue import ALL_HOSTS, CATALOGUE, Entry
+from mmext.catalogue import ALL_HOSTS, CATALOGUE, PAPERS, Entry
 from mmext.registry import UnknownNameError
 
 PACKAGE = Path(mmext.__file__).parent
@@ -78,6 +78,10 @@ def test_catalogue_is_what_the_source_registers() -> None:
         assert one.module == entry.module or one.module.startswith(f'{entry.module}.'), key
 
 
+def test_every_paper_is_cited() -> None:
+    assert set(PAPERS) == {entry.cites or entry.method for entry in CATALOGUE} - {''}
+
+
 def test_names_are_unique() -> None:
     keys = [(entry.registry, name) for entry in CATALOGUE for name in entry.names]
     assert len(keys) == len(set(keys))
@@ -89,7 +93,9 @@ def test_entry_is_filled_in(entry: Entry) -> None:
     assert set(entry.hosts) <= set(ALL_HOSTS) and entry.hosts
     assert set(entry.requires) <= set(ALL_HOSTS)
     if entry.method:
-        assert entry.paper and entry.url.startswith('https://') and 1950 < entry.year < 2100
+        assert entry.paper is not None, f'no paper in PAPERS: {entry.cites or entry.method}'
+        assert entry.paper.title and entry.paper.url.startswith('https://')
+        assert 1950 < entry.paper.year < 2100
         assert (PACKAGE.parent / entry.page).is_file()
 
 
