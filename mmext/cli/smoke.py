@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,20 @@ _TRAIN_BATCH = 2  # batch norm needs more than one sample
 class FirstBatches:
     """A batch sampler that stops after some batches of another one.
 
+
     Args:
         sampler: What yields indices; the Runner passes the config's own.
         batch_size: Samples per batch.
         number: Batches to yield.
         inner: Config of the batch sampler to cut short; torch's own if None.
         drop_last: Whether to leave out an incomplete last batch (torch's batch sampler only).
+        of_each: Whether every one of several joined data sets has its share, at least one batch; the
+            metrics of each need something to evaluate.
     """
 
     def __init__(self, sampler: Any, batch_size: int, number: int,
-                 inner: dict[str, Any] | None = None, drop_last: bool = False) -> None:
+                 inner: dict[str, Any] | None = None, drop_last: bool = False,
+                 of_each: bool = False) -> None:
         from mmengine.registry import DATA_SAMPLERS
         from torch.utils.data import BatchSampler
         if inner is None:
@@ -39,19 +44,37 @@ class FirstBatches:
         self.sampler = sampler  # hooks set its epoch
         self.batch_size = batch_size
         self.number = number
+        #: Where each of the joined data sets ends.
+        ends = getattr(getattr(sampler, 'dataset', None), 'cumulative_sizes', ()) if of_each else ()
+        self._ends: list[int] = list(ends)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return islice(iter(self.inner), self.number)
+        if len(self._ends) < 2:
+            yield from islice(iter(self.inner), self.number)
+            return
+        left = [self._share] * len(self._ends)
+        for batch in self.inner:
+            part = bisect_right(self._ends, batch[0])
+            if left[part]:
+                left[part] -= 1
+                yield batch
+            if not any(left):
+                return
+
+    @property
+    def _share(self) -> int:
+        return max(self.number // len(self._ends), 1)
 
     def __len__(self) -> int:
-        return min(self.number, len(self.inner))
+        number = self._share * len(self._ends) if len(self._ends) > 1 else self.number
+        return min(number, len(self.inner))
 
 
-def _shrink_loader(loader: Any, batch_size: int, batches: int | None) -> None:
+def _shrink_loader(loader: Any, batch_size: int, batches: int | None, of_each: bool = False) -> None:
     """Small batches, no workers, and (if ``batches`` is given) only so many of them."""
     if isinstance(loader, (list, tuple)):
         for one in loader:
-            _shrink_loader(one, batch_size, batches)
+            _shrink_loader(one, batch_size, batches, of_each)
         return
     kind = f'{__name__}.{FirstBatches.__name__}'
     if (loader.get('batch_sampler') or {}).get('type') == kind:
@@ -66,7 +89,7 @@ def _shrink_loader(loader: Any, batch_size: int, batches: int | None) -> None:
     if batches is not None:
         loader['batch_sampler'] = dict(
             type=kind, number=batches, inner=loader.get('batch_sampler'),
-            drop_last=loader.pop('drop_last', False))
+            drop_last=loader.pop('drop_last', False), of_each=of_each)
 
 
 def _drop_downloads(node: Any) -> list[str]:
@@ -113,7 +136,7 @@ def shrink(cfg: Config) -> list[str]:
     for phase in ('val', 'test'):
         loader = cfg.get(f'{phase}_dataloader')
         if loader is not None:
-            _shrink_loader(loader, 1, batches)
+            _shrink_loader(loader, 1, batches, of_each=True)
     if cfg.get('val_dataloader') is None:
         notes.append('the config has no validation')
     return notes

@@ -11,12 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.evaluation.metrics import CocoMetric
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 from mmseg.evaluation import IoUMetric
 from torch.utils.data import DataLoader
 
+from mmext.cli.smoke import FirstBatches
 from mmext.datasets.multi_dataset import MultiDataset
 from mmext.datasets.samplers import MultiDatasetSampler
 from mmext.datasets.toy.classes import CLASSES, STUFF
@@ -241,3 +242,15 @@ def test_metric_errors(toy_root: Path) -> None:
         _evaluate(dataset, metric(scenes=[iou, iou], more=iou))
     with pytest.raises(UserError, match='needs by_dataset'):
         metric()
+
+
+def test_a_smoke_run_validates_on_every_data_set(toy_root: Path) -> None:
+    one, two = DATASETS.build(_coco(toy_root)), DATASETS.build(_coco(toy_root))
+    joined = _build(dict(name='one', dataset=one), dict(name='two', dataset=two))
+    sampler = DefaultSampler(joined, shuffle=False)
+    for number, expected in ((4, [0, 1, len(one), len(one) + 1]), (1, [0, len(one)])):
+        batches = FirstBatches(sampler, batch_size=1, number=number, of_each=True)
+        assert [index for batch in batches for index in batch] == expected
+        assert len(batches) == len(expected)
+    plain = FirstBatches(sampler, batch_size=1, number=4)
+    assert [index for batch in plain for index in batch] == [0, 1, 2, 3]
