@@ -41,6 +41,8 @@ OWN = {'cst_atss_emov2_toy': _CST, 'cst-unweighted_atss_emov2_toy': _CST, 'two-p
            'train_dataloader.dataset.datasets.1.dataset.indices=[5,6,7,8,9]',
            *(f'{phase}_dataloader.dataset.datasets.{index}.dataset.indices=[{index}]'
              for phase in ('val', 'test') for index in range(3))],
+       'metr_emov2_two-taxonomies_toy': [
+           'train_dataloader.sampler.batch_size=4', 'train_dataloader.sampler.epoch_length=8'],
        'supervised_atss_emov2_toy': ['train_dataloader.dataset.indices=[0,1,2,3,4,5,6,7,8,9]'],
        'mgd_r18_toy': [f'model.teachers.{name}.{field}' for name in ('wide', 'deep')
                        for field in ('checkpoint=None', 'random=True')] + [

@@ -50,7 +50,7 @@ class METR(DINO):
         classes: The names of the categories or the data set that has them ('mmdet.CocoDataset'), or
             several taxonomies, ``{name: classes}``: an image is asked for the categories of its own, the
             meta key ``taxonomy`` that :class:`mmext.MultiDataset` writes. A name in two taxonomies is one
-            category.
+            category. In inference an image that has no taxonomy is asked for all of them.
         text_embed: Config of a :class:`mmext.models.language.LanguageModel`, for the initial embeddings
             of ``classes``; read in :meth:`init_weights` only. None: random ones.
         bbox_head: Config of :class:`.METRHead`; needs ``num_classes`` when there are no ``classes``.
@@ -60,7 +60,7 @@ class METR(DINO):
     Raises:
         ValueError: If the number of classes is not known or said twice differently.
         UserError: While initialising, if there is no embedding of a class or it has another length;
-            in a forward pass, if there are several taxonomies and an image does not say its own.
+            in a forward pass, if there are several taxonomies and an image has another, or in training none.
 
     Example:
         >>> cfg = Config.fromfile('configs/metr/metr_r50_2xb1-12e_coco.py')
@@ -113,18 +113,22 @@ class METR(DINO):
             'embed_dims': dims})
 
     def _init_taxonomies(self, taxonomies: dict[str, tuple[str, ...]]) -> None:
-        """Tables between an image's own labels and the joint ones; they go where the model goes."""
+        """Tables between an image's own labels and the joint ones; they go where the model goes.
+
+        The last row is of the joint labels themselves.
+        """
         rows = {name: row for row, name in enumerate(self.class_names)}
-        longest = max(map(len, taxonomies.values()), default=0)
-        to_joint = torch.zeros(len(taxonomies), longest, dtype=torch.long)
-        to_own = torch.zeros(len(taxonomies), self.num_classes, dtype=torch.long)
-        allowed = torch.zeros(len(taxonomies), self.num_classes, dtype=torch.bool)
-        for index, classes in enumerate(taxonomies.values()):
+        label_spaces = [*taxonomies.values(), self.class_names] if taxonomies else []
+        longest = max(map(len, label_spaces), default=0)
+        to_joint = torch.zeros(len(label_spaces), longest, dtype=torch.long)
+        to_own = torch.zeros(len(label_spaces), self.num_classes, dtype=torch.long)
+        allowed = torch.zeros(len(label_spaces), self.num_classes, dtype=torch.bool)
+        for index, classes in enumerate(label_spaces):
             joint = torch.tensor([rows[name] for name in classes])
             to_joint[index, :len(classes)] = joint
             to_own[index, joint] = torch.arange(len(classes))
             allowed[index, joint] = True
-        self._sizes = [len(classes) for classes in taxonomies.values()]
+        self._sizes = list(map(len, label_spaces))
         for key, value in dict(to_joint=to_joint, to_own=to_own, allowed=allowed).items():
             self.register_buffer(f'_{key}', value, persistent=False)
 
@@ -237,20 +241,28 @@ class METR(DINO):
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList,
                 rescale: bool = True) -> SampleList:
-        """Boxes of the images; labels are of the image's own taxonomy."""
+        """Boxes of the images; labels are of the image's own taxonomy.
+
+        An image that names none is asked for the categories of all of them, and its labels are joint ones.
+        With several taxonomies ``label_names`` say what was found; visualizers draw them.
+        """
         samples = super().predict(batch_inputs, batch_data_samples, rescale)
         for index, sample in zip(self._which(samples), samples):
             found = sample.pred_instances
+            found.label_names = [self.class_names[label] for label in found.labels.tolist()]
             found.labels = self._to_own[index][found.labels]
         return samples
 
     def _which(self, samples: SampleList | None) -> list[int]:
-        """The taxonomy of every image; empty if there is only one."""
+        """The taxonomy of every image, in inference the joint one if it has none; empty if there is one."""
         if len(self.taxonomies) < 2:
             return []
         found = []
         for sample in samples or []:
             name = sample.metainfo.get('taxonomy')
+            if name is None and not self.training:
+                found.append(len(self.taxonomies))
+                continue
             if name not in self.taxonomies:
                 where = sample.metainfo.get('img_path', 'an image')
                 raise UserError(

@@ -141,6 +141,19 @@ def test_labels_are_of_the_images_own_taxonomy() -> None:
     assert logits.shape[2:] == (4, 20) and other_logits.shape[2:] == (2, 20)
 
 
+def test_an_image_without_a_taxonomy_is_asked_for_everything() -> None:
+    model = _model(classes=dict(round=('disc', 'ring'), angular=('star', 'bar'))).eval()
+    batch = model.data_preprocessor(_batch(2), False)
+    batch['data_samples'][1].set_metainfo(dict(taxonomy='angular'))
+    with torch.no_grad():
+        joint, own = (sample.pred_instances for sample in model(**batch, mode='predict'))
+    names = ('disc', 'ring', 'star', 'bar')
+    assert joint.label_names == [names[label] for label in joint.labels]
+    assert set(joint.label_names) == set(names)
+    # What is drawn is the name, not the joint name of the image's own label.
+    assert own.label_names == [names[2:][label] for label in own.labels] and len(own) == 2 * model.num_queries
+
+
 def test_only_the_own_taxonomy_is_trained() -> None:
     model = _model(classes=TAXONOMIES).train()
     given = model.data_preprocessor(_batch(2, ('round', 'round')), True)
@@ -201,6 +214,8 @@ def test_errors(tmp_path: Path) -> None:
     model = _model(classes=TAXONOMIES)
     with pytest.raises(UserError, match="taxonomy 'shape'; did you mean shapes"):
         _found(model, _batch(1, ('shape', )))
+    with pytest.raises(UserError, match="has taxonomy 'None'"):
+        model(**model.train().data_preprocessor(_batch(1), True), mode='loss')
     given = model.data_preprocessor(_batch(1, ('shapes', )), True)
     given['data_samples'][0].set_metainfo(dict(taxonomy='round'))
     given['data_samples'][0].gt_instances.labels[:] = 4
