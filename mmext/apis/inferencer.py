@@ -77,10 +77,10 @@ class Inferencer:
             load_weights(self.model, state, str(checkpoint))
         self.model.to(self.device)
         self.model.cfg = self.cfg  # some hosts' models look here
-        if hasattr(self.model, 'set_classes'):  # it may know more names than it was trained with
-            known = tuple(self.model.classes)
-            if known != tuple(self.dataset_meta.get('classes') or ()):
-                self.dataset_meta = dict(classes=known)
+        # A model that takes names may have others, or in another order, than the test data.
+        known = getattr(self.model, 'classes', None)
+        if known and isinstance(known, tuple) and known != tuple(self.dataset_meta.get('classes') or ()):
+            self.dataset_meta = dict(classes=known)
         self._show_as()
 
     @property
@@ -99,7 +99,7 @@ class Inferencer:
         """
         if not hasattr(self.model, 'set_classes'):
             raise UserError(f'{type(self.model).__name__} knows only the classes it was trained on; other '
-                            'names are for open-vocabulary models such as mmext.CGG')
+                            'names are for open-vocabulary models such as mmext.CGG and mmext.LMSeg')
         self.model.set_classes(classes)
         self.dataset_meta = dict(classes=tuple(classes))
         self._show_as()

@@ -95,6 +95,11 @@ class METR(DINO):
                          as_two_stage=as_two_stage, **kwargs)
         self._init_taxonomies(taxonomies)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every name once, in the order of the taxonomies."""
+        return self.class_names
+
     def _init_layers(self) -> None:
         # Until here these are configs.
         self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)  # type: ignore[has-type]

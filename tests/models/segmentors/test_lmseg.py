@@ -181,3 +181,28 @@ def test_panoptic_trains_and_segments() -> None:
     with pytest.raises(UserError, match=r"a.jpg has the label 9, but the taxonomy 'pets'"):
         model.loss(torch.rand(1, 3, 64, 64), [data])
 
+
+
+@pytest.mark.parametrize('panoptic', [False, True])
+def test_other_names_are_asked_for(panoptic: bool) -> None:
+    model = build(default_taxonomy='pets', panoptic=panoptic).eval()
+    assert model.classes == ('cat', 'dog, hound')
+    alone = build(taxonomies=dict(new=dict(classes=['sky', 'horse', 'tree'], prompt='a photo of {}',
+                                           things=[0, 1, 2])), panoptic=panoptic).eval()
+    model.set_classes(['lamp'])
+    model.set_classes(['sky', 'horse', 'tree'])
+    assert model.classes == ('sky', 'horse', 'tree')
+    image, structure = torch.rand(1, 3, 64, 64), DetDataSample if panoptic else SegDataSample
+    found = []
+    for one in (model, alone):
+        given = structure(metainfo=dict(img_shape=(64, 64), ori_shape=(64, 64), batch_input_shape=(64, 64)))
+        with torch.no_grad():
+            found.append(one.predict(image, [given])[0])
+    key = 'pred_panoptic_seg' if panoptic else 'pred_sem_seg'
+    first, second = (next(iter(one.get(key).values())) for one in found)
+    assert torch.equal(first, second)
+    with pytest.raises(UserError, match='both called'):
+        model.set_classes(['sky', 'Sky'])
+    with pytest.raises(UserError, match='one or more names'):
+        model.set_classes([])
+    assert build().classes == ()

@@ -53,6 +53,28 @@ class LanguageGuide(BaseModule):
         self._tables: dict[str, Tensor] = {}
         self._fingerprint: tuple[Any, ...] = ()
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of samples that name no taxonomy; empty if such are refused."""
+        return () if self.default is None else self.taxonomies[self.default].classes
+
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Ask for other things from now on, of samples that name no taxonomy.
+
+        Args:
+            classes: Their names; they go into the sentence of the default taxonomy. Each is a thing.
+
+        Raises:
+            UserError: If there is none, a name is there twice, or the text encoder does not know one.
+        """
+        before = self.taxonomies.get(self.default or '') or next(iter(self.taxonomies.values()))
+        asked = read_taxonomy('asked for', dict(classes=list(classes), prompt=before.template,
+                                                things=list(range(len(classes)))))
+        with torch.no_grad():
+            self._encode(asked.prompts)
+        self.taxonomies[asked.name], self.default = asked, asked.name
+        self._tables.pop(asked.name, None)
+
     def of(self, samples: Sequence[Any]) -> list[Taxonomy]:
         """The taxonomy of each data sample."""
         return of_samples([sample.metainfo for sample in samples], self.taxonomies, self.default)

@@ -167,6 +167,15 @@ class LMSegPanoptic(MaskFormer):
         self.guide = LanguageGuide(taxonomies, text_encoder, self.panoptic_head.decoder.channels,
                                    default_taxonomy)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What is looked for in images that name no taxonomy."""
+        return self.guide.classes
+
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Look for other things, see :meth:`.LanguageGuide.set_classes`."""
+        self.guide.set_classes(classes)
+
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
         """Losses of images ``(B, 3, H, W)`` of one taxonomy."""
         taxonomy = self.guide.of_batch(batch_data_samples)

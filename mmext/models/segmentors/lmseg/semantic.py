@@ -1,7 +1,7 @@
 """LMSeg for semantic segmentation, in mmseg."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,15 @@ class LMSeg(EncoderDecoder):
         """The head has no number of classes: it is the taxonomy's."""
         self.decode_head = MODELS.build(decode_head)
         self.align_corners = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What is looked for in images that name no taxonomy."""
+        return self.guide.classes
+
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Look for other things, see :meth:`.LanguageGuide.set_classes`."""
+        self.guide.set_classes(classes)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses of images ``(B, 3, H, W)`` of one taxonomy."""

@@ -18,11 +18,15 @@ class Taxonomy:
         name: As samples and configs call it.
         prompts: K + 1 sentences: one of each class, in the order of the label ids, then that of
             everything else.
+        classes: K names, as they were given.
+        template: The sentence around a name, with ``{}`` in its place.
         things: Ids of the classes whose instances are told apart (panoptic segmentation).
     """
 
     name: str
     prompts: tuple[str, ...]
+    classes: tuple[str, ...]
+    template: str = '{}'
     things: frozenset[int] = frozenset()
 
     @property
@@ -68,7 +72,8 @@ def read_taxonomy(name: str, config: Any) -> Taxonomy:
             raise UserError(f"{where}: classes {before} and {index} are both called '{word}': text cannot "
                             'tell them apart; give one of them another name')
     prompts = tuple(template.replace('{}', one.split(',')[0].strip()) for one in names)
-    return Taxonomy(name, prompts, _things(where, config.get('things', ()), list(classes)))
+    return Taxonomy(name, prompts, tuple(classes), template,
+                    _things(where, config.get('things', ()), list(classes)))
 
 
 def _things(where: str, things: Sequence[int | str], classes: list[str]) -> frozenset[int]:
