@@ -37,7 +37,7 @@ class Entry:
             Empty for parts that are not a published method.
         cites: Key of its paper in ``PAPERS``, if that is not ``method``.
         aliases: Other names under which the same class is registered.
-        unreleased: The authors released neither code nor weights: there is nothing to convert.
+        unreleased: The authors released no weights, or not even code: there is nothing to convert.
     """
 
     name: str
@@ -121,6 +121,9 @@ PAPERS: dict[str, Paper] = {
     'g2sd': Paper(
         'Generic-to-Specific Distillation of Masked Autoencoders',
         'https://arxiv.org/abs/2302.14771', 2023),
+    'dmt': Paper(
+        'DMT: Comprehensive Distillation with Multiple Self-supervised Teachers',
+        'https://arxiv.org/abs/2312.11938', 2024),
 }
 
 
@@ -343,11 +346,11 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry('RelationalKDLoss', 'model', 'loss', 'mmext.models.distillers.losses.relations', ALL_HOSTS,
           'RKD: distances and angles between samples'),
     Entry('BatchSimilarityLoss', 'model', 'loss', 'mmext.models.distillers.losses.relations', ALL_HOSTS,
-          'distance of batch Gram matrices', cites='diswot'),
+          'distance of batch Gram matrices', method='diswot', unreleased=True),
     Entry('InterChannelCorrelationLoss', 'model', 'loss', 'mmext.models.distillers.losses.relations',
-          ALL_HOSTS, 'distance of channel Gram matrices', cites='diswot'),
+          ALL_HOSTS, 'distance of channel Gram matrices', method='diswot', unreleased=True),
     Entry('GuidanceLoss', 'model', 'loss', 'mmext.models.distillers.losses.guidance', ALL_HOSTS,
-          'alignment with the layers of a guide by CKA or RSA', cites='guidance'),
+          'alignment with the layers of a guide by CKA or RSA', method='guidance', unreleased=True),
     Entry('DistillScheduleHook', 'hook', 'hook', 'mmext.engine.hooks.distill_schedule_hook', ALL_HOSTS,
           'switches the distillation of a Distiller on and off'),
     Entry('DistillValLoop', 'loop', 'loop', 'mmext.engine.distill_val_loop', ALL_HOSTS,
@@ -401,6 +404,8 @@ CATALOGUE: tuple[Entry, ...] = (
           "cross entropy of each channel's distribution over the positions (CWD)", method='g2sd'),
     Entry('PixelKLLoss', 'model', 'loss', 'mmext.models.distillers.g2sd.losses', ALL_HOSTS,
           "KL divergence of each pixel's distribution over the classes", method='g2sd'),
+    Entry('TokenProjector', 'model', 'layer', 'mmext.models.distillers.connectors', ALL_HOSTS,
+          "from the student's width to a teacher's, for tokens and maps", method='dmt'),
 )
 
 

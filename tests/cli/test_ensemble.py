@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +134,8 @@ def test_wrong_results(coco: list[str], tmp_path: Path, capsys) -> None:
     assert '1 image ids unknown to' in failure([*good, dict(good[0], image_id=999)])
     assert '1 category ids unknown to' in failure([*good, dict(good[0], category_id=1)])
     assert 'one has a score of 2, 1 outside [0, 1]' in failure([*good, dict(good[0], score=2)])
+    segm = dict(segmentation=dict(size=[100, 100], counts='a'))
+    assert 'detection 1 has no segmentation, others have' in failure([{**good[0], **segm}, *good[1:]])
     assert 'detection 0 has no bbox' in failure([dict(image_id=1, category_id=7, score=1)])
     assert 'expected a list of detections' in failure(dict(annotations=[]))
     assert 'a bbox is not four numbers' in failure([dict(good[0], bbox=[1, 2])])
@@ -138,6 +143,49 @@ def test_wrong_results(coco: list[str], tmp_path: Path, capsys) -> None:
     path.write_text('no json')
     assert 'one.json: not a COCO result file' in _failure(capsys, 'fit', *coco, *out)
     assert not (tmp_path / 'c.json').exists()
+
+
+@pytest.mark.parametrize('step', ['counted', 'corrected', 'write_calibration'])
+def test_an_interrupted_fit_loses_nothing(coco: list[str], tmp_path: Path, capsys, step: str,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C at any stage: the calibration that was there stays, whole, and no other file is left."""
+    out = tmp_path / 'c.json'
+    assert main(['fit', *coco, '--bandit', 'none', '--out', str(out)]) == 0
+    before, files = out.read_bytes(), sorted(tmp_path.iterdir())
+
+    def interrupt(*args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f'mmext.models.ensemble.calibrator.{step}', interrupt)
+    assert main(['fit', *coco, '--folds', '2', '--out', str(out)]) == 130
+    assert 'stopped' in capsys.readouterr().err
+    assert out.read_bytes() == before and sorted(tmp_path.iterdir()) == files
+
+
+def test_a_killed_fit_loses_nothing(coco: list[str], tmp_path: Path) -> None:
+    """SIGKILL while the new file is being written: the old one is still the calibration."""
+    out = tmp_path / 'c.json'
+    assert main(['fit', *coco, '--bandit', 'none', '--out', str(out)]) == 0
+    before = out.read_bytes()
+    program = """
+import os, signal, sys
+from mmext.cli.ensemble import main
+replace = os.replace
+def die(source, target):
+    if str(target).endswith('c.json'):
+        assert os.path.getsize(source) > 1000
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+os.replace = die
+main(sys.argv[1:])
+"""
+    done = subprocess.run([sys.executable, '-c', program, 'fit', *coco, '--bandit', 'ucb', '--out', str(out)],
+                          capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert out.read_bytes() == before
+    assert PRAECalibrator.load(out).bandit == 'none'
+    assert main(['fit', *coco, '--bandit', 'ucb', '--out', str(out)]) == 0
+    assert PRAECalibrator.load(out).bandit == 'ucb'
 
 
 def test_wrong_calibration_and_arguments(coco: list[str], tmp_path: Path, capsys) -> None:

@@ -7,6 +7,7 @@ plug-in's page, configs/prae/README.md, defines it.
 """
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -132,11 +133,7 @@ class PRAECalibrator:
         """
         self._count(found, self.rewards_of(found, objects, detectors, classes, progress), objects, detectors,
                     classes)
-        empty = [name for name, number in zip(classes, self.class_objects) if not number]
-        if empty:
-            warnings.warn(f'PRAE: the split has no object of {", ".join(empty[:8])}'
-                          f'{f" and {len(empty) - 8} more" if len(empty) > 8 else ""}: the detectors\' '
-                          'curves over all classes are taken', stacklevel=2)
+        self._warn_of_empty_classes()
         return self
 
     def rewards_of(self, found: Detections, objects: Objects, detectors: Sequence[str],
@@ -159,19 +156,23 @@ class PRAECalibrator:
         value, counts = worth
         used = found[counts]
         shape = (len(detectors), len(classes), len(self.area_edges) + 1, self.num_bins)
-        self.count, self.reward = counted(
+        count, reward = counted(
             shape, used.detector, used.label, area_bin_of(box_areas(used.boxes), self.area_edges),
             bin_of(used.scores, self.num_bins), value[counts])
-        self.detector_names, self.class_names = tuple(detectors), tuple(classes)
-        self.class_objects = np.bincount(objects.label[~objects.difficult], minlength=len(classes))
-        self.selection = {}
-        self._correct()
-
-    def _correct(self) -> None:
-        assert self.count is not None and self.reward is not None
+        class_objects = np.bincount(objects.label[~objects.difficult], minlength=len(classes))
         bandit = 'none' if self.bandit == RAW else self.bandit
-        self.table = corrected(self.count, self.reward, bandit, self.alpha, self.min_count, self.monotone,
-                               self.class_objects == 0)
+        table = corrected(count, reward, bandit, self.alpha, self.min_count, self.monotone,
+                          class_objects == 0)
+        # All at once: what stops a fit in the middle leaves the last one as it was.
+        vars(self).update(count=count, reward=reward, table=table, class_objects=class_objects,
+                          detector_names=tuple(detectors), class_names=tuple(classes), selection={})
+
+    def _warn_of_empty_classes(self) -> None:
+        empty = [name for name, number in zip(self.class_names, self.class_objects) if not number]
+        if empty:
+            warnings.warn(f'PRAE: the split has no object of {", ".join(empty[:8])}'
+                          f'{f" and {len(empty) - 8} more" if len(empty) > 8 else ""}: the detectors\' '
+                          'curves over all classes are taken', stacklevel=3)
 
     def select(self,
                found: Detections,
@@ -212,20 +213,22 @@ class PRAECalibrator:
         value, counts = self.rewards_of(found, objects, detectors, classes, progress)
         fusion = PRAEFusion(nms=dict(type='p_nms', iou_threshold=iou_threshold), max_per_img=-1)
         ap = dict.fromkeys(candidates, 0.0)
+        trial = copy.copy(self)
         for fold in range(folds):
             held = images[fold::folds]
             out, objects_out = np.isin(found.image, held), np.isin(objects.image, held)
             truth, test = _rows(objects, objects_out), found[out]
-            self._count(found[~out], (value[~out], counts[~out]), _rows(objects, ~objects_out), detectors,
-                        classes)
+            rest = found[~out], (value[~out], counts[~out]), _rows(objects, ~objects_out)
             for name in candidates:
-                self.bandit = name
-                self._correct()
-                ap[name] += mean_ap(fusion(test, self).detections, truth, len(classes),
+                trial.bandit = name
+                trial._count(*rest, detectors, classes)
+                ap[name] += mean_ap(fusion(test, trial).detections, truth, len(classes),
                                     self.iou_thrs) / folds
-        self.bandit = max(candidates, key=lambda name: ap[name])
-        self._count(found, (value, counts), objects, detectors, classes)
-        self.selection = ap
+        trial.bandit = max(candidates, key=lambda name: ap[name])
+        trial._count(found, (value, counts), objects, detectors, classes)
+        trial.selection = ap
+        vars(self).update(vars(trial))  # an interrupted choice changes nothing
+        self._warn_of_empty_classes()
         return self
 
     # -------------------------------------------------------------------------------- applying

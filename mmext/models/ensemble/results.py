@@ -150,8 +150,12 @@ def _read_coco(path: Path, split: Split, detector: int) -> tuple[Detections, lis
         raise UserError(f'{path}: a bbox is not four numbers, or a score is none') from None
     boxes[:, 2:] += boxes[:, :2]
     masks = [row.get('segmentation') for row in rows]
+    without = [at for at, mask in enumerate(masks) if not mask]
+    if 0 < len(without) < len(rows):
+        raise UserError(f'{path}: detection {without[0]} has no segmentation, others have; '
+                        f'{len(without)} of {len(rows)} in all')
     return (Detections.of(image, np.full(len(rows), detector), label, boxes, scores),
-            masks if all(masks) else None)
+            None if without else masks)
 
 
 def _numbers(ids: Any, number: dict[Any, int], path: Path, what: str, split: Split) -> np.ndarray:

@@ -60,6 +60,9 @@ def test_a_class_without_objects_takes_the_detectors_curve() -> None:
     whole = calibrator.reward.sum((1, 2)) / calibrator.count.sum((1, 2))
     np.testing.assert_allclose(calibrator.table[:, 2, 0], whole)
     assert (calibrator.table[:, 2] > 0).any()
+    with pytest.warns(UserWarning, match='no object of ring') as warned:
+        PRAECalibrator(num_bins=2).select(found, objects, DETECTORS, CLASSES, folds=2)
+    assert len([one for one in warned if 'no object' in str(one.message)]) == 1, 'a fold is no reason to warn'
 
 
 def test_an_overconfident_detector_no_longer_wins() -> None:
@@ -121,6 +124,29 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         PRAECalibrator(bandit='none').fit(*random_scenes(3), DETECTORS, CLASSES).save(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('stopped_at', [1, 3, 5])
+def test_an_interrupted_fit_leaves_the_last_one(stopped_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at any of the tables that a cross-validation makes."""
+    from mmext.models.ensemble import calibrator as module
+    calibrator = PRAECalibrator(bandit='lcb').fit(*random_scenes(2), DETECTORS, CLASSES)
+    before, corrected, calls = dict(vars(calibrator)), module.corrected, []
+
+    def stop(*args: object) -> np.ndarray:
+        calls.append(args)
+        if len(calls) == stopped_at:
+            raise KeyboardInterrupt
+        return corrected(*args)
+
+    monkeypatch.setattr(module, 'corrected', stop)
+    with pytest.raises(KeyboardInterrupt):
+        calibrator.select(*random_scenes(3), DETECTORS, CLASSES, folds=2)
+    assert all(vars(calibrator)[key] is value for key, value in before.items())
+    calls[:] = [None] * (stopped_at - 1)
+    with pytest.raises(KeyboardInterrupt):
+        calibrator.fit(*random_scenes(3), DETECTORS, CLASSES)
+    assert all(vars(calibrator)[key] is value for key, value in before.items())
 
 
 @pytest.mark.parametrize(('change', 'message'), [
