@@ -1,38 +1,7 @@
 # CST (our reading) on the toy scenes: 40 labelled images, 360 without labels.
-_base_ = '../emov2/atss_emov2_fpn_toy.py'
+_base_ = ['../emov2/atss_emov2_fpn_toy.py', '../_base_/pipelines/toy_semi.py']
 
 detector = _base_.model
-branch_field = ['sup', 'unsup_teacher', 'unsup_student1', 'unsup_student2']
-view_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction',
-         'homography_matrix')
-view_pipeline = [
-    dict(type='Resize', scale=(128, 128), keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs', meta_keys=view_keys)
-]
-strong_pipeline = [
-    *view_pipeline[:2],
-    dict(type='PhotoMetricDistortion'),
-    dict(type='RandomErasing', n_patches=(1, 3), ratio=(0, 0.1)),
-    *view_pipeline[2:],
-]
-sup_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(128, 128), keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='MultiBranch', branch_field=branch_field, sup=dict(type='PackDetInputs')),
-]
-unsup_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadEmptyAnnotations'),
-    dict(
-        type='MultiBranch',
-        branch_field=branch_field,
-        unsup_teacher=view_pipeline,
-        unsup_student1=strong_pipeline,
-        unsup_student2=strong_pipeline),
-]
 toy_dataset = _base_.train_dataloader.dataset
 train_dataloader = dict(
     _delete_=True,
@@ -43,8 +12,8 @@ train_dataloader = dict(
     dataset=dict(
         type='ConcatDataset',
         datasets=[
-            dict(toy_dataset, indices=list(range(40)), pipeline=sup_pipeline),
-            dict(toy_dataset, indices=list(range(40, 400)), pipeline=unsup_pipeline)
+            dict(toy_dataset, indices=list(range(40)), pipeline=_base_.sup_pipeline),
+            dict(toy_dataset, indices=list(range(40, 400)), pipeline=_base_.unsup_pipeline)
         ]))
 model = dict(
     _delete_=True,

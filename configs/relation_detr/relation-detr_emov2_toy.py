@@ -1,49 +1,16 @@
 # Relation-DETR with a small EMOv2 on the toy scenes: box AP50 0.81 (seed 0).
-_base_ = ['../_base_/datasets/toy_coco_detection.py', 'mmdet::_base_/default_runtime.py']
+_base_ = [
+    '../_base_/models/detr_emov2_toy.py', '../_base_/datasets/toy_coco_detection.py',
+    '../_base_/schedules/detr_toy.py', 'mmdet::_base_/default_runtime.py'
+]
 
 num_classes = 5
-dims = 64
-attention = dict(embed_dims=dims, num_levels=3, num_heads=4, dropout=0.)
-ffn = dict(embed_dims=dims, feedforward_channels=128, ffn_drop=0.)
 model = dict(
     type='mmext.RelationDETR',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32),
-    backbone=dict(
-        type='mmext.EMOv2',
-        arch=dict(
-            depths=(1, 2, 3, 2),
-            embed_dims=(24, 40, 64, 96),
-            exp_ratios=(2., 2., 3., 3.),
-            head_dims=(8, 8, 16, 16)),
-        window_size=(8, 8, 8, 4),
-        layer_scale_init_value=1.,
-        out_indices=(2, 3, 4)),
-    neck=dict(
-        type='ChannelMapper',
-        in_channels=[40, 64, 96],
-        kernel_size=1,
-        out_channels=dims,
-        act_cfg=None,
-        norm_cfg=dict(type='GN', num_groups=16),
-        num_outs=3),
-    encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn)),
-    decoder=dict(
-        num_layers=3,
-        layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=dims, num_heads=4, dropout=0.),
-            cross_attn_cfg=attention,
-            ffn_cfg=ffn),
-        post_norm_cfg=None,
-        position_relation=dict(type='mmext.PositionRelation')),
-    positional_encoding=dict(num_feats=dims // 2, normalize=True, offset=-0.5, temperature=10000),
-    bbox_head=dict(type='mmext.RelationDETRHead', num_classes=num_classes, embed_dims=dims),
+    decoder=dict(position_relation=dict(type='mmext.PositionRelation')),
+    positional_encoding=dict(num_feats=32, normalize=True, offset=-0.5, temperature=10000),
+    bbox_head=dict(type='mmext.RelationDETRHead', num_classes=num_classes, embed_dims=64),
     num_queries=30,
-    num_feature_levels=3,
     hybrid_cfg=dict(num_queries=60, num_assign=4),
     dn_cfg=dict(
         label_noise_scale=0.5,
@@ -53,20 +20,10 @@ model = dict(
 
 train_dataloader = dict(batch_size=8)
 max_epochs = 30
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 3)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-2),
-    paramwise_cfg=dict(
-        norm_decay_mult=0., bias_decay_mult=0.,
-        custom_keys=dict(sampling_offsets=dict(lr_mult=0.1))),
-    clip_grad=dict(max_norm=1.))
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs // 3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', T_max=max_epochs, end=max_epochs, by_epoch=True,
          convert_to_iter_based=True),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=8)
 default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=2), logger=dict(interval=10))

@@ -1,6 +1,7 @@
 """``kill -9`` at any moment of a training, in the middle of a checkpoint's writing too."""
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -9,26 +10,39 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmext.engine.checkpoint import load_file
 from mmext.engine.checkpoint.newest import newest_checkpoint
 
 from ..cli.test_resume import same_training
 
+ROOT = Path(__file__).parents[2]
 OPTIONS = ['--seed', '3', '--no-validate', '--no-check', '--cfg-options', 'log_level=ERROR',
-           'model.pretrained=None', 'train_dataloader.batch_size=1',
            'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
            'default_hooks.checkpoint.interval=1', 'default_hooks.checkpoint.max_keep_ckpts=2']
+# Two students and two teachers that label for each other from the second iteration on.
+CST = ['train_dataloader.dataset.datasets.0.indices=[0,1,2,3]',
+       'train_dataloader.dataset.datasets.1.indices=[4,5,6,7]', 'train_dataloader.batch_size=2',
+       'train_dataloader.sampler.batch_size=2', 'model.semi_train_cfg.burn_in_iters=1',
+       *(f'model.semi_train_cfg.{name}_thr=0.001' for name in ('pseudo_label_initial_score', 'cls_pseudo'))]
+RUNS = {'segmentation': ['model.pretrained=None', 'train_dataloader.batch_size=1'],
+        'cst/cst_atss_emov2_toy.py': CST,
+        'cst/cst_relation-detr_emov2_toy.py': [*CST, 'model.detector.decoder.num_layers=1',
+                                               'model.detector.hybrid_cfg=None']}
+PRELOAD = ['mmext.cli.train', *(f'mm{host}.{part}' for host in ('seg', 'det') for part in (
+    'models', 'datasets', 'engine', 'evaluation', 'visualization'))]
 
 
-def _train(config: str, work_dir: str, iterations: int) -> None:
+def _train(config: str, work_dir: str, options: list[str], environment: dict[str, str]) -> None:
     """A new process of ``mmext train --resume``; it is forked from one that has imported the hosts."""
-    import torch
+    from yapf.yapflib import yapf_api
 
     from mmext.cli.train import main
+    yapf_api.FormatCode = lambda text, **_: (text, False)  # seconds for a config that nobody reads
     torch.set_num_threads(1)
-    os._exit(main([config, '--work-dir', work_dir, '--resume', *OPTIONS,
-                   f'train_cfg.max_iters={iterations}']))
+    os.environ.update(environment)  # the forking process has that of the first test
+    os._exit(main([config, '--work-dir', work_dir, '--resume', *OPTIONS, *options]))
 
 
 def _kill(process: multiprocessing.Process, work_dir: Path, moment: float, writing: bool) -> bool:
@@ -48,15 +62,21 @@ def _kill(process: multiprocessing.Process, work_dir: Path, moment: float, writi
     return True
 
 
-@pytest.mark.parametrize('kills', [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(configs, tmp_path, kills):
+@pytest.mark.parametrize(('name', 'kills'), [
+    ('segmentation', 2), ('cst/cst_relation-detr_emov2_toy.py', 1),
+    pytest.param('segmentation', 20, marks=pytest.mark.slow),
+    pytest.param('cst/cst_atss_emov2_toy.py', 4, marks=pytest.mark.slow),
+    pytest.param('cst/cst_relation-detr_emov2_toy.py', 4, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(configs, tmp_path, name, kills):
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmext.cli.train', 'mmseg.models', 'mmseg.datasets', 'mmseg.engine',
-                                    'mmseg.evaluation', 'mmseg.visualization'])
-    config, dice, iterations = str(configs['segmentation']), random.Random(kills), 4 * kills + 4
+    context.set_forkserver_preload(PRELOAD)
+    config = str(configs[name] if name in configs else ROOT / 'configs' / name)
+    dice, iterations = random.Random(kills), (3 * kills + 2 if 'cst' in name else 4 * kills + 4)
+    options = [*RUNS[name], f'train_cfg.max_iters={iterations}']
+    environment = {key: os.environ[key] for key in ('MMEXT_TOY_DATA', 'XDG_CACHE_HOME')}
 
     def start(folder: str) -> multiprocessing.Process:
-        process = context.Process(target=_train, args=(config, folder, iterations))
+        process = context.Process(target=_train, args=(config, folder, options, environment))
         process.start()
         return process
 
@@ -80,5 +100,17 @@ def test_killed_at_random_moments(configs, tmp_path, kills):
     process = start('killed')
     process.join()
     assert process.exitcode == 0
-    same_training(Path('whole', f'iter_{iterations}.pth'), work_dir / f'iter_{iterations}.pth')
+    last = work_dir / f'iter_{iterations}.pth'
+    same_training(Path('whole', last.name), last)
+    if 'cst' in name:
+        _four_networks(load_file(last, 'cpu')['state_dict'])
     assert not list(work_dir.glob('.*.unfinished')), 'files of killed processes are left behind'
+
+
+def _four_networks(state: dict) -> None:
+    """What was compared holds students and teachers, and all four are different by now."""
+    members = [{key.partition('.')[2]: value for key, value in state.items() if key.startswith(prefix)}
+               for prefix in ('student1.', 'student2.', 'teacher1.', 'teacher2.')]
+    assert members[0].keys() == members[1].keys() == members[2].keys() == members[3].keys()
+    for one, other in itertools.combinations(members, 2):
+        assert one and any(not torch.equal(value, other[key]) for key, value in one.items())

@@ -2,6 +2,8 @@
 # published XML files, one command for each part:
 #   oriented_xml_to_dota.py dior-r "data/DIOR/Annotations/Oriented Bounding Boxes" \
 #       data/DIOR/labelTxt-trainval --split data/DIOR/ImageSets/Main/{train,val}.txt
+_base_ = '../pipelines/dota_format.py'
+
 dataset_type = 'mmrotate.DOTADataset'
 data_root = 'data/DIOR/'
 metainfo = dict(
@@ -15,59 +17,23 @@ metainfo = dict(
              (175, 116, 175), (250, 0, 30), (165, 42, 42), (255, 77, 255), (0, 226, 252), (182, 182, 255),
              (0, 82, 0), (120, 166, 157)])
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
-    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
-    dict(type='mmdet.Resize', scale=(800, 800), keep_ratio=True),
-    dict(
-        type='mmdet.RandomFlip',
-        prob=0.75,
-        direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='mmdet.PackDetInputs')
-]
-val_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(800, 800), keep_ratio=True),
-    # after Resize: the metric compares with boxes of the original picture
-    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
-    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
-]
+train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
+train_pipeline[3].scale = val_pipeline[1].scale = (800, 800)
 test_pipeline = val_pipeline
+source = dict(type=dataset_type, data_root=data_root, metainfo=metainfo, img_suffix='jpg')
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=None,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        img_suffix='jpg',
+        **source,
         ann_file='labelTxt-trainval/',
         data_prefix=dict(img_path='JPEGImages-trainval/'),
-        filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        img_suffix='jpg',
+        **source,
         ann_file='labelTxt-test/',
         data_prefix=dict(img_path='JPEGImages-test/'),
-        test_mode=True,
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='mmext.DOTAMetric', metric='mAP', iou_thrs=[0.5, 0.75])
+val_evaluator = dict(iou_thrs=[0.5, 0.75])
 test_evaluator = val_evaluator

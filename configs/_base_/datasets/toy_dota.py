@@ -1,65 +1,31 @@
 # Toy scenes, DOTA format: oriented boxes. Made by tools/dataset_converters/make_toy_data.py
 import os
 
+_base_ = '../pipelines/dota_format.py'
+
 dataset_type = 'mmrotate.DOTADataset'
 data_root = os.environ.get('MMEXT_TOY_DATA', 'data/toy') + '/dota/'
 metainfo = dict(
     classes=('bar', 'disc', 'ring', 'star', 'triangle'),
     palette=[(230, 25, 75), (60, 120, 216), (245, 130, 49), (250, 210, 60), (145, 60, 180)])
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
-    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
-    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
-    dict(
-        type='mmdet.RandomFlip',
-        prob=0.75,
-        direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='mmdet.PackDetInputs')
-]
-val_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
-    # after Resize: the metric compares with boxes of the original picture
-    dict(type='mmdet.LoadAnnotations', with_bbox=True, box_type='qbox'),
-    dict(type='mmrotate.ConvertBoxType', box_type_mapping=dict(gt_bboxes='rbox')),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
-]
+train_pipeline, val_pipeline = _base_.train_pipeline, _base_.val_pipeline
+train_pipeline[3].scale = val_pipeline[1].scale = (128, 128)
 test_pipeline = val_pipeline
+# difficult objects are ignored, as DOTA's own evaluation does
+source = dict(type=dataset_type, data_root=data_root, metainfo=metainfo, diff_thr=0)
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=None,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        diff_thr=0,  # difficult objects are ignored, as DOTA's own evaluation does
+        **source,
         ann_file='train/annfiles/',
         data_prefix=dict(img_path='train/images/'),
-        filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        diff_thr=0,
+        **source,
         ann_file='val/annfiles/',
         data_prefix=dict(img_path='val/images/'),
-        test_mode=True,
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='mmext.DOTAMetric', metric='mAP')
-test_evaluator = val_evaluator

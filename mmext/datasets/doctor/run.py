@@ -66,7 +66,8 @@ def examine(dataset: DatasetConfig, phase: str = 'train', full: bool = False,
 
     Args:
         dataset: Its place, settings and class.
-        phase: 'train', 'val' or 'test'; the last may do without annotations.
+        phase: 'train', 'val' or 'test'; the last may do without annotations, and so may what is loaded
+            with ``LoadEmptyAnnotations``.
         full: Decode every label map, not a sample.
         use_cache: Whether the cache may be read and written.
     """
@@ -75,7 +76,9 @@ def examine(dataset: DatasetConfig, phase: str = 'train', full: bool = False,
     if kind is None or is_remote(dataset.cfg):
         report.note = 'its files are not on this machine' if kind else 'no checks for this kind'
         return report
-    scan = Scan(f'{_identity(dataset, full)}\n{phase == "test"}\n{os.getcwd()}', use_cache)
+    # The unlabelled images of a semi-supervised training have no annotations either.
+    annotated = phase != 'test' and _loader(dataset.cfg.get('pipeline'), 'LoadEmptyAnnotations') is None
+    scan = Scan(f'{_identity(dataset, full)}\n{not annotated}\n{os.getcwd()}', use_cache)
     earlier = scan.earlier_result()
     if earlier is not None:
         report.summary, report.images, report.cached = earlier['summary'], earlier['images'], True
@@ -86,7 +89,7 @@ def examine(dataset: DatasetConfig, phase: str = 'train', full: bool = False,
     except Exception as error:  # whatever the host's constructor makes of its arguments
         report.add([Finding('not-built', f'cannot be built: {type(error).__name__}: {error}')])
         return report
-    report.add(_findings(kind, opened, dataset, scan, report, phase, full))
+    report.add(_findings(kind, opened, dataset, scan, report, annotated, full))
     report.images = sorted(scan.images())
     scan.store(dict(summary=report.summary, images=report.images,
                     findings=[asdict(one) for one in report.findings]))
@@ -94,8 +97,7 @@ def examine(dataset: DatasetConfig, phase: str = 'train', full: bool = False,
 
 
 def _findings(kind: str, opened: Any, dataset: DatasetConfig, scan: Scan, report: DatasetReport,
-              phase: str, full: bool) -> Iterator[Finding]:
-    annotated = phase != 'test'
+              annotated: bool, full: bool) -> Iterator[Finding]:
     load = _loader(dataset.cfg.get('pipeline'))
     if kind == 'coco':
         masks = bool(load and load.get('with_mask'))
@@ -124,17 +126,17 @@ def _open(dataset: DatasetConfig) -> Any:
     return dataset.cls(**{**settings, 'pipeline': [], 'lazy_init': True})
 
 
-def _loader(pipeline: Any) -> Mapping[str, Any] | None:
-    """Settings of the pipeline's ``LoadAnnotations``, those inside other transforms included."""
+def _loader(pipeline: Any, name: str = 'LoadAnnotations') -> Mapping[str, Any] | None:
+    """Settings of the pipeline's transform of that name, those inside other transforms included."""
     if isinstance(pipeline, (list, tuple)):
         for one in pipeline:
-            found = _loader(one)
+            found = _loader(one, name)
             if found is not None:
                 return found
     elif isinstance(pipeline, Mapping):
-        if str(pipeline.get('type')).rpartition('.')[2] == 'LoadAnnotations':
+        if str(pipeline.get('type')).rpartition('.')[2] == name:
             return pipeline
-        return _loader([one for one in pipeline.values() if isinstance(one, (list, tuple))])
+        return _loader([one for one in pipeline.values() if isinstance(one, (list, tuple))], name)
     return None
 
 

@@ -157,8 +157,10 @@ class RelationDETRHead(DINOHead):
 
 
 def _repeat(instances: InstanceData, times: int) -> InstanceData:
-    """Boxes and labels, all of them ``times`` times in a row."""
-    return InstanceData(bboxes=instances.bboxes.repeat(times, 1), labels=instances.labels.repeat(times))
+    """Boxes and what each of them has as one number (label, weight), all ``times`` times in a row."""
+    numbers = {key: value.repeat(times) for key, value in instances.items()
+               if isinstance(value, Tensor) and value.ndim == 1}
+    return InstanceData(bboxes=instances.bboxes.repeat(times, 1), **numbers)
 
 
 def _warn_of_lost_boxes(samples: SampleList, queries: int) -> None:
