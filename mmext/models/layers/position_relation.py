@@ -37,6 +37,8 @@ class PositionRelation(BaseModule):
         embed_dims: Sine and cosine features of each of the four differences, an even number.
         temperature: Of the features' wave lengths.
         scale: Factor of the differences.
+        triton: Run the Triton kernels where the boxes are on a GPU; None, the default, leaves it to the
+            variable ``MMEXT_TRITON`` (0 if not set). Same results either way.
         init_cfg: See :class:`mmengine.model.BaseModule`.
 
     Raises:
@@ -54,6 +56,7 @@ class PositionRelation(BaseModule):
                  embed_dims: int = 16,
                  temperature: float = 10000.,
                  scale: float = 100.,
+                 triton: bool | None = None,
                  init_cfg: dict[str, Any] | None = None) -> None:
         super().__init__(init_cfg)
         if embed_dims % 2 or embed_dims < 2:
@@ -62,6 +65,7 @@ class PositionRelation(BaseModule):
         self.num_heads = num_heads
         self.temperature = temperature
         self.scale = scale
+        self.triton = triton
         self.proj = nn.Conv2d(4 * embed_dims, num_heads, 1)
 
     def forward(self, src: Tensor, tgt: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -83,4 +87,4 @@ class PositionRelation(BaseModule):
         # Half precision is too coarse for phases of hundreds.
         dtype = torch.float64 if weight.dtype is torch.float64 else torch.float32
         return position_relation(src.to(dtype), tgt.to(dtype), weight.to(dtype), bias.to(dtype),
-                                 self.temperature, self.scale, mask)
+                                 self.temperature, self.scale, mask, self.triton)

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..kernels import kernel_wanted, tracing
 from .reference import EPS, along_sides, frequencies, position_relation_reference
+from .sizes import waves_of_sizes
 
 #: Bytes of features made at a time; so much stays in a processor's cache, or keeps a GPU busy.
 CHUNK_BYTES = {'cpu': 2**20, 'cuda': 2**26}
@@ -28,16 +30,39 @@ def position_relation(src: Tensor,
                       bias: Tensor,
                       temperature: float = 10000.,
                       scale: float = 100.,
-                      mask: Tensor | None = None) -> Tensor:
+                      mask: Tensor | None = None,
+                      triton: bool | None = None) -> Tensor:
     """See :func:`.position_relation_reference`; same numbers, less memory and time.
 
-    A compiler or an exporter gets the reference, which it fuses or traces better.
+    Half precision, too coarse for phases of hundreds, is computed in float32; the result has the type
+    of ``src``. A compiler or an exporter gets the reference, which it fuses or traces better.
+
+    Args:
+        src: See :func:`.position_relation_reference`, as all others but the last.
+        tgt: ``(B, M, 4 or 5)``.
+        weight: ``(H, 8K)``.
+        bias: ``(H, )``.
+        temperature: Ratio of the wave lengths.
+        scale: Factor of the differences.
+        mask: ``(N, M)``.
+        triton: Use the Triton kernels for single and half precision on a GPU; by default as
+            ``MMEXT_TRITON`` says (:func:`mmext.ops.kernels.kernel_wanted`), which is: do not.
+
+    Returns:
+        ``(B, H, N, M)``.
     """
-    traced = (torch.compiler.is_compiling() or torch.jit.is_tracing()
-              or torch.onnx.is_in_onnx_export())
-    if traced:
-        return position_relation_reference(src, tgt, weight, bias, temperature, scale, mask)
-    return _PositionRelation.apply(src.detach(), tgt.detach(), weight, bias, temperature, scale, mask)
+    dtype = src.dtype
+    if dtype in (torch.float16, torch.bfloat16):
+        src, tgt, weight, bias = (x.float() for x in (src, tgt, weight, bias))
+    if tracing():
+        return position_relation_reference(src, tgt, weight, bias, temperature, scale, mask).to(dtype)
+    src, tgt = src.detach(), tgt.detach()
+    if kernel_wanted(triton, src.device):
+        from . import triton_kernels  # only where Triton is installed
+        if triton_kernels.supports(src, tgt, weight, bias, temperature, scale):
+            return triton_kernels.FusedPositionRelation.apply(src, tgt, weight, bias, temperature, scale,
+                                                              mask, dtype)
+    return _PositionRelation.apply(src, tgt, weight, bias, temperature, scale, mask).to(dtype)
 
 
 class _PositionRelation(torch.autograd.Function):
@@ -84,14 +109,7 @@ class _Pairs:
         by_kind = weight.unflatten(1, (4, self.count, 2)).permute(0, 3, 1, 2)
         self.offset_weight = by_kind[:, :, :2].flatten(1)
         self.ratio_weight = by_kind[:, :, 2:]
-        self.src_waves, self.tgt_waves = self._waves_of_sizes(src), self._waves_of_sizes(tgt)
-
-    def _waves_of_sizes(self, boxes: Tensor) -> Tensor:
-        """``(B, 2, 2, K, n)``: sine and cosine of the logarithms of width and height."""
-        # The phases are large and only their differences count: double precision, for n numbers.
-        sizes = (boxes[..., 2:4] + EPS).double().log().transpose(1, 2)
-        phases = sizes[:, :, None] * self.waves.double()[:, None]
-        return torch.stack((phases.sin(), phases.cos()), dim=1).to(boxes.dtype)
+        self.src_waves, self.tgt_waves = (waves_of_sizes(boxes, self.waves) for boxes in (src, tgt))
 
     def keys(self) -> Tensor:
         """``(B, H, 4K, M)``: what a query's sines and cosines are multiplied with.
