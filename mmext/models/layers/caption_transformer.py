@@ -126,7 +126,8 @@ class CaptionTransformer(BaseModule):
     def loss(self, words: Tensor, ids: Tensor, mask: Tensor, memory: Tensor) -> Tensor:
         """Cross-entropy of the next word, averaged over all ``T - 1`` positions, padding included.
 
-        Only real positions are decoded to logits: padding adds nothing to the sum.
+        Only what comes before the longest caption's end is computed, which the causal attention allows,
+        and only real positions are decoded to logits: padding adds nothing to the sum.
 
         Args:
             words: ``(B, T, D)``.
@@ -137,14 +138,15 @@ class CaptionTransformer(BaseModule):
         Returns:
             ``(L, )``.
         """
-        layers = memory.shape[0]
-        states = self(words[:, :-1].repeat(layers, 1, 1), mask[:, :-1].repeat(layers, 1),
+        layers, count = memory.shape[0], ids.shape[0] * (ids.shape[1] - 1)
+        longest = int((ids[:, 1:] != 0).sum(dim=1).max())
+        states = self(words[:, :longest].repeat(layers, 1, 1), mask[:, :longest].repeat(layers, 1),
                       memory.flatten(0, 1)).unflatten(0, (layers, -1))
-        target = ids[:, 1:]
+        target = ids[:, 1:longest + 1]
         real = target != 0
         logits = self.generator(states[:, real]).float()
         losses = F.cross_entropy(logits.flatten(0, 1), target[real].repeat(layers), reduction='none')
-        return losses.unflatten(0, (layers, -1)).sum(dim=1) / target.numel()
+        return losses.unflatten(0, (layers, -1)).sum(dim=1) / count
 
     @torch.no_grad()
     def generate(self, memory: Tensor, table: Tensor, start: int, end: int, beam_width: int = 7,

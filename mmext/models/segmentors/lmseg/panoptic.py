@@ -39,8 +39,8 @@ class LMSegFusionHead(MaskFormerFusionHead):
     """MaskFormer's fusion of masks, for taxonomies whose things are any set of classes.
 
     Args:
-        test_cfg: ``object_mask_thr`` (least score of a query, 0.8) and ``iou_thr`` (least part of a mask
-            that is left beside the others, 0.8).
+        test_cfg: ``object_mask_thr`` (least score of a query, 0.8; or a dict by taxonomy) and ``iou_thr``
+            (least part of a mask that is left beside the others, 0.8).
         init_cfg: See :class:`mmengine.model.BaseModule`.
     """
 
@@ -61,7 +61,10 @@ class LMSegFusionHead(MaskFormerFusionHead):
             The map of segment ids ``(H, W)``, int32, 0 where there is none; and the segments.
         """
         scores, labels = mask_cls.softmax(-1).max(-1)
-        keep = (labels != taxonomy.num_classes) & (scores > self.test_cfg.get('object_mask_thr', 0.8))
+        least = self.test_cfg.get('object_mask_thr', 0.8)
+        if isinstance(least, Mapping):
+            least = least.get(taxonomy.name, 0.8)
+        keep = (labels != taxonomy.num_classes) & (scores > least)
         ids = mask_pred.new_zeros(mask_pred.shape[-2:], dtype=torch.int32)
         found: list[Segment] = []
         if not keep.any():
