@@ -7,16 +7,12 @@ Every training is a process of its own; one that is done is not repeated, an int
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 from pathlib import Path
+
+from studies import last_validation, run, spread
 
 from mmext.apis.writers import replacing
 
-ROOT = Path(__file__).parents[2]
 VARIANTS = {
     'labelled images only': ('supervised', ''),
     'one student and its teacher': ('mean-teacher', 'teacher/'),
@@ -34,35 +30,12 @@ shows that the parts work together, not what they bring on COCO.
 """
 
 
-def run(name: str, seed: int, folder: Path, options: list[str]) -> Path:
-    """Train, or go on; returns the work directory."""
-    work = folder / f'{name}-{seed}'
-    if not (work / 'done').exists():
-        command = [sys.executable, 'tools/train.py', f'configs/cst/{name}_atss_emov2_toy.py', '--work-dir',
-                   str(work), '--seed', str(seed), '--no-leaderboard']
-        if (work / 'last_checkpoint').exists():
-            command.append('--resume')
-        if options:
-            command += ['--cfg-options', *options]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
-                       env={**os.environ, 'OMP_NUM_THREADS': '1'})
-        (work / 'done').touch()
-    return work
-
-
 def figures(work: Path, prefix: str) -> tuple[float, float]:
     """AP and AP50 in percent, of the last validation."""
-    files = sorted(work.glob('*/vis_data/scalars.json'))
-    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    last = [row for row in rows if any(key.endswith('coco/bbox_mAP') for key in row)][-1]
+    last = last_validation(work, 'coco/bbox_mAP')
     found = {key: last.get(f'{prefix}coco/{key}', last.get(f'coco/{key}')) for key in
              ('bbox_mAP', 'bbox_mAP_50')}
     return 100 * found['bbox_mAP'], 100 * found['bbox_mAP_50']
-
-
-def spread(values: list[float]) -> str:
-    return f'{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}' if len(values) > 1 \
-        else f'{values[0]:.1f}'
 
 
 def main() -> None:
@@ -75,7 +48,8 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {title: [] for title in VARIANTS}
     for seed in args.seeds:
         for title, (name, prefix) in VARIANTS.items():
-            work = run(name, seed, args.work_dir.absolute(), args.cfg_options)
+            work = run(f'configs/cst/{name}_atss_emov2_toy.py', seed,
+                       args.work_dir.absolute() / f'{name}-{seed}', args.cfg_options)
             found[title].append(figures(work, prefix))
             ap, ap50 = found[title][-1]
             print(f'seed {seed}, {title}: AP {ap:.1f}, AP50 {ap50:.1f}', flush=True)

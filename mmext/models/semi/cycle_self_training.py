@@ -10,8 +10,9 @@ are fields of the config.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,25 +29,29 @@ from torch import Tensor, nn
 
 from ...errors import UserError, did_you_mean
 from ...registry import MODELS, TASK_UTILS
+from .roi_options import background_scores, box_scatter, class_scores
+from .settings import TEST_CFG, TRAIN_CFG, check_options, merged
 from .weighted_loss import require_supported, weighted_losses
 
 STUDENTS = ('student1', 'student2')
 TEACHERS = ('teacher1', 'teacher2')
 MEMBERS = (*TEACHERS, *STUDENTS)
 
-TRAIN_CFG: dict[str, Any] = dict(
-    burn_in_iters=2000, sup_weight=1.0, unsup_weight=4.0, pseudo_label_initial_score_thr=0.5,
-    rpn_pseudo_thr=0.7, cls_pseudo_thr=0.7, min_pseudo_bbox_wh=(1e-2, 1e-2), cross=True,
-    consistency=dict(type='mmext.DistributionConsistency'))
-TEST_CFG: dict[str, Any] = dict(
-    predict_on='teacher1', ensemble=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
 
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What the two teachers make of a batch.
 
-def _merged(kind: str, defaults: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
-    for name in given or {}:
-        if name not in defaults:
-            raise UserError(f"CycleSelfTraining: {kind} has no '{name}'{did_you_mean(name, defaults)}")
-    return {**defaults, **(given or {})}
+    Attributes:
+        boxes: For each teacher and image ``bboxes (N, 4)`` in the original image, ``scores``, ``labels``,
+            ``consistency`` (weights) and, if asked for, ``scatter``, (N, ) each.
+        features: Of each teacher with an RoI head, the maps of the weak views.
+        views: The weak views.
+    """
+
+    boxes: list[list[InstanceData]]
+    features: list[Any]
+    views: list[DetDataSample]
 
 
 @MODELS.register_module()
@@ -67,7 +72,12 @@ class CycleSelfTraining(BaseDetector):
             ``unsup_weight``; ``pseudo_label_initial_score_thr``: least score of a teacher's box;
             ``rpn_pseudo_thr``, ``cls_pseudo_thr``: for the region proposals and for the rest;
             ``min_pseudo_bbox_wh``: in pixels; ``cross``: False leaves two uncrossed pairs;
-            ``consistency``: weights of pseudo boxes, None for none.
+            ``sup_split``: each student sees every second labelled image; ``consistency``: weights of
+            pseudo boxes, None for none. Of detectors with an RoI head: ``weight_rpn``: weigh region
+            proposals too; ``bg_weight``: 'teacher' weighs negative regions by the teacher's background
+            probability, None by 1; ``reg_pseudo_thr``: boxes are learned from those whose scatter is
+            under it (see :func:`.box_scatter`, ``jitter_times``, ``jitter_scale``), None: from those of
+            ``cls_pseudo_thr``.
         semi_test_cfg: ``predict_on``: 'teacher1' (default), 'teacher2', 'student1', 'student2' or
             'ensemble' (both teachers' boxes through ``ensemble.nms``).
         data_preprocessor: As a rule ``dict(type='mmdet.MultiBranchDataPreprocessor', ...)``.
@@ -84,8 +94,8 @@ class CycleSelfTraining(BaseDetector):
     def __init__(self, detector: dict, semi_train_cfg: dict | None = None, semi_test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None, init_cfg: Any = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.semi_train_cfg = _merged('semi_train_cfg', TRAIN_CFG, semi_train_cfg)
-        self.semi_test_cfg = _merged('semi_test_cfg', TEST_CFG, semi_test_cfg)
+        self.semi_train_cfg = merged('semi_train_cfg', TRAIN_CFG, semi_train_cfg)
+        self.semi_test_cfg = merged('semi_test_cfg', TEST_CFG, semi_test_cfg)
         choices = (*MEMBERS, 'ensemble')
         chosen = self.semi_test_cfg['predict_on']
         if chosen not in choices:
@@ -99,6 +109,7 @@ class CycleSelfTraining(BaseDetector):
         self.consistency = TASK_UTILS.build(consistency) if isinstance(consistency, dict) else consistency
         if self.consistency is not None:
             require_supported(self._head(self.student1))
+        check_options(self.semi_train_cfg, self.student1)
         self.train(self.training)
 
     # ------------------------------------------------------------------------------------ the four
@@ -191,22 +202,31 @@ class CycleSelfTraining(BaseDetector):
         info = MessageHub.get_current_instance().runtime_info
         return info.get('iter', 0) < self.semi_train_cfg['burn_in_iters']
 
-    def _student_loss(self, index: int, inputs: dict, samples: dict, pseudo: Any) -> dict[str, Tensor]:
+    def _student_loss(self, index: int, inputs: dict, samples: dict,
+                      pseudo: PseudoLabels | None) -> dict[str, Tensor]:
         cfg, student = self.semi_train_cfg, getattr(self, STUDENTS[index])
-        losses = reweight_loss_dict(student.loss(inputs['sup'], samples['sup']), cfg['sup_weight'])
+        own = slice(index, None, 2) if cfg['sup_split'] else slice(None)
+        if not samples['sup'][own]:
+            raise UserError(f"CycleSelfTraining: sup_split needs two labelled images in a batch, got "
+                            f"{len(samples['sup'])}")
+        losses = reweight_loss_dict(student.loss(inputs['sup'][own], samples['sup'][own]), cfg['sup_weight'])
         result = rename_loss_dict(f's{index + 1}_sup_', losses)
         if pseudo is None:
             return result
         branch = f'unsup_student{index + 1}'
         teacher = 1 - index if cfg['cross'] else index
-        views = self._project(pseudo[teacher], samples[branch])
-        losses, count = self._pseudo_loss(student, inputs[branch], views)
+        views = self._project(pseudo.boxes[teacher], samples[branch])
+        background = None
+        if cfg['bg_weight']:
+            background = background_scores(getattr(self, TEACHERS[teacher]).roi_head,
+                                           pseudo.features[teacher], pseudo.views, samples[branch])
+        losses, count = self._pseudo_loss(student, inputs[branch], views, background)
         # Without a single pseudo-label the losses stay, at no weight: their keys must not come and go.
         losses = reweight_loss_dict(losses, cfg['unsup_weight'] if count else 0.)
         return {**result, **rename_loss_dict(f's{index + 1}_unsup_', losses)}
 
-    def _pseudo_loss(self, student: Any, inputs: Tensor,
-                     views: list[DetDataSample]) -> tuple[dict[str, Tensor], int]:
+    def _pseudo_loss(self, student: Any, inputs: Tensor, views: list[DetDataSample],
+                     background: Any) -> tuple[dict[str, Tensor], int]:
         cfg = self.semi_train_cfg
         chosen = filter_gt_instances(_copies(views), score_thr=cfg['cls_pseudo_thr'])
         count = sum(len(view.gt_instances) for view in chosen)
@@ -219,15 +239,27 @@ class CycleSelfTraining(BaseDetector):
         for view in regions:  # a region proposal has no class
             view.gt_instances.labels = torch.zeros_like(view.gt_instances.labels)
         proposal_cfg = student.train_cfg.get('rpn_proposal', student.test_cfg.rpn)
-        rpn_losses, proposals = student.rpn_head.loss_and_predict(features, regions,
-                                                                  proposal_cfg=proposal_cfg)
+        with weighted_losses(student.rpn_head, regions) if cfg['weight_rpn'] else nullcontext():
+            rpn_losses, proposals = student.rpn_head.loss_and_predict(features, regions,
+                                                                      proposal_cfg=proposal_cfg)
         losses.update({name if 'rpn' in name else f'rpn_{name}': value for name, value in rpn_losses.items()})
-        with self._weighted(student, chosen):
+        count += sum(len(view.gt_instances) for view in regions)
+        steady = None
+        if cfg['reg_pseudo_thr'] is not None:  # the boxes are learned from others than the classes
+            steady = _copies(views, lambda boxes: boxes.scatter < cfg['reg_pseudo_thr'])
+            count += sum(len(view.gt_instances) for view in steady)
+        again = [one[:] for one in proposals]  # the head renames a field of those it gets
+        with self._weighted(student, chosen, background):
             losses.update(student.roi_head.loss(features, proposals, chosen))
-        return losses, count + sum(len(view.gt_instances) for view in regions)
+        if steady is not None:
+            with self._weighted(student, steady):
+                losses['loss_bbox'] = student.roi_head.loss(features, again, steady)['loss_bbox']
+        return losses, count
 
-    def _weighted(self, student: nn.Module, views: list[DetDataSample]) -> Any:
-        return nullcontext() if self.consistency is None else weighted_losses(self._head(student), views)
+    def _weighted(self, student: nn.Module, views: list[DetDataSample], background: Any = None) -> Any:
+        if self.consistency is None and background is None:
+            return nullcontext()
+        return weighted_losses(self._head(student), views, background)
 
     @staticmethod
     def _head(detector: nn.Module) -> nn.Module:
@@ -240,8 +272,8 @@ class CycleSelfTraining(BaseDetector):
     # ------------------------------------------------------------------------------- pseudo-labels
 
     @torch.no_grad()
-    def _pseudo_labels(self, inputs: dict, samples: dict) -> list[list[InstanceData]] | None:
-        """Both teachers' boxes in the coordinates of the original images, with their weights."""
+    def _pseudo_labels(self, inputs: dict, samples: dict) -> PseudoLabels | None:
+        """What both teachers find, with its weights."""
         if self._in_burn_in():
             return None
         weak, views = inputs['unsup_teacher'], samples['unsup_teacher']
@@ -257,18 +289,24 @@ class CycleSelfTraining(BaseDetector):
                 found.append([one.pred_instances
                               for one in teacher.predict(weak, _bare(views), rescale=False)])
         metas = [view.metainfo for view in views]
-        least = self.semi_train_cfg['pseudo_label_initial_score_thr']
+        cfg = self.semi_train_cfg
+        least = cfg['pseudo_label_initial_score_thr']
         result = []
         for index in (0, 1):
             kept = [one[one.scores >= least] for one in found[index]]
+            scatter = None
+            if cfg['reg_pseudo_thr'] is not None:
+                scatter = box_scatter(getattr(self, TEACHERS[index]).roi_head, features[index], metas, kept,
+                                      cfg['jitter_times'], cfg['jitter_scale'])
             for number, weight in enumerate(self._weights(index, kept, found, features, metas)):
                 one, view = kept[number], views[number]
+                extra = {} if scatter is None else dict(scatter=scatter[number])
                 inverse = weak.new_tensor(view.homography_matrix, dtype=torch.float64).inverse()
                 kept[number] = InstanceData(
                     bboxes=bbox_project(one.bboxes, inverse.to(one.bboxes), view.ori_shape),
-                    scores=one.scores, labels=one.labels, consistency=weight)
+                    scores=one.scores, labels=one.labels, consistency=weight, **extra)
             result.append(kept)
-        return result
+        return PseudoLabels(result, features, views)
 
     def _weights(self, index: int, kept: list[InstanceData], found: list, features: list,
                  metas: list[dict]) -> list[Tensor]:
@@ -276,20 +314,18 @@ class CycleSelfTraining(BaseDetector):
             return [one.scores.new_ones(len(one)) for one in kept]
         if not features:
             return [self.consistency.match(one, peer) for one, peer in zip(kept, found[1 - index])]
-        boxes = [InstanceData(bboxes=one.bboxes) for one in kept]
-        scores = [[one.scores for one in getattr(self, TEACHERS[which]).roi_head.predict_bbox(
-            features[which], metas, [InstanceData(bboxes=one.bboxes) for one in boxes], rcnn_test_cfg=None,
-            rescale=False)] for which in (index, 1 - index)]
-        return [self.consistency(own, peer) for own, peer in zip(*scores)]
+        boxes = [one.bboxes for one in kept]
+        own, peer = (class_scores(getattr(self, TEACHERS[which]).roi_head, features[which], metas, boxes)
+                     for which in (index, 1 - index))
+        return [self.consistency(one.scores, other.scores) for one, other in zip(own, peer)]
 
     def _project(self, pseudo: list[InstanceData], views: list[DetDataSample]) -> list[DetDataSample]:
         """Samples of a strong view whose ground truth is what the teacher found."""
         result = _bare(views)
         for sample, one in zip(result, pseudo):
             matrix = one.bboxes.new_tensor(sample.homography_matrix)
-            sample.gt_instances = InstanceData(
-                bboxes=bbox_project(one.bboxes, matrix, sample.img_shape), scores=one.scores,
-                labels=one.labels, consistency=one.consistency)
+            sample.gt_instances = InstanceData(**{
+                **dict(one.items()), 'bboxes': bbox_project(one.bboxes, matrix, sample.img_shape)})
         return filter_gt_instances(result, wh_thr=self.semi_train_cfg['min_pseudo_bbox_wh'])
 
     # ------------------------------------------------------------------------------------ the rest
@@ -331,9 +367,11 @@ def _bare(samples: Sequence[DetDataSample]) -> list[DetDataSample]:
     return [DetDataSample(metainfo=sample.metainfo) for sample in samples]
 
 
-def _copies(samples: Sequence[DetDataSample]) -> list[DetDataSample]:
-    """New samples whose boxes can be filtered; the tensors are shared."""
+def _copies(samples: Sequence[DetDataSample],
+            choose: Callable[[InstanceData], Tensor] | None = None) -> list[DetDataSample]:
+    """New samples, with all boxes or the chosen ones, that can be filtered; the tensors are shared."""
     result = _bare(samples)
     for new, old in zip(result, samples):
-        new.gt_instances = old.gt_instances[torch.arange(len(old.gt_instances))]
+        boxes = old.gt_instances
+        new.gt_instances = boxes[torch.arange(len(boxes)) if choose is None else choose(boxes)]
     return result

@@ -59,15 +59,23 @@ def weigh_roi_targets(targets: Sequence[Tensor], assigned: Sequence[Tensor], siz
     return labels, label_weights, bbox_targets, bbox_weights
 
 
-def _roi(head: StandardRoIHead, weights: list[Tensor]) -> Iterator[Any]:
+def _roi(head: StandardRoIHead, weights: list[Tensor],
+         background: Callable[[Sequence[Tensor]], list[Tensor]] | None) -> Iterator[Any]:
     def make(get_targets: Callable) -> Callable:
+        classes = get_targets.__self__.num_classes  # type: ignore[attr-defined]
+
         def weighed(sampling_results: list, rcnn_train_cfg: Any, concat: bool = True) -> Any:
             if not concat:
                 raise UserError('CycleSelfTraining: this RoI head does not make its targets in one piece')
-            targets = get_targets(sampling_results, rcnn_train_cfg, concat=True)
-            return weigh_roi_targets(
-                targets, [one.pos_assigned_gt_inds for one in sampling_results],
+            targets = weigh_roi_targets(
+                get_targets(sampling_results, rcnn_train_cfg, concat=True),
+                [one.pos_assigned_gt_inds for one in sampling_results],
                 [len(one.pos_priors) + len(one.neg_priors) for one in sampling_results], weights)
+            if background is not None:
+                negatives = targets[0] == classes
+                scores = background([one.neg_priors for one in sampling_results])
+                targets[1][negatives] *= torch.cat(scores).to(targets[1])
+            return targets
         return weighed
 
     heads = head.bbox_head if isinstance(head.bbox_head, nn.ModuleList) else [head.bbox_head]
@@ -219,12 +227,14 @@ def require_supported(head: nn.Module) -> None:
 
 
 @contextmanager
-def weighted_losses(head: nn.Module, data_samples: Sequence[DetDataSample]) -> Iterator[None]:
+def weighted_losses(head: nn.Module, data_samples: Sequence[DetDataSample],
+                    background: Callable[[Sequence[Tensor]], list[Tensor]] | None = None) -> Iterator[None]:
     """While the block runs, ``head`` weighs what it assigns to ``gt_instances`` by their ``consistency``.
 
     Args:
         head: An RoI head or a dense head of mmdet.
         data_samples: What the losses are about to be computed for.
+        background: For RoI heads, weights (N, ) of each image's negative regions (N, 4); 1 by default.
 
     Raises:
         UserError: If the head is of no known kind.
@@ -232,7 +242,7 @@ def weighted_losses(head: nn.Module, data_samples: Sequence[DetDataSample]) -> I
     require_supported(head)
     weights = [sample.gt_instances.consistency for sample in data_samples]
     if isinstance(head, StandardRoIHead):
-        contexts = _roi(head, weights)
+        contexts = _roi(head, weights, background)
     elif isinstance(head, DETRHead):
         contexts = _detr(head)
     elif isinstance(head, FCOSHead):

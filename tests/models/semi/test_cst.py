@@ -21,6 +21,7 @@ from mmext.cli.config import find_config
 from mmext.engine.hooks.cycle_mean_teacher_hook import CycleMeanTeacherHook, move_towards
 from mmext.errors import UserError
 from mmext.models.semi.consistency import DistributionConsistency, binary_jensen_shannon, jensen_shannon
+from mmext.models.semi.roi_options import background_scores, box_scatter
 from mmext.models.semi.weighted_loss import weighted_losses
 from mmext.registry import MODELS
 
@@ -372,3 +373,97 @@ def test_bad_configs_are_named(cfg, says):
     with pytest.raises(UserError) as error:
         MODELS.build(dict(type='mmext.CycleSelfTraining', detector=detector('retinanet'), **cfg))
     assert says in str(error.value)
+
+
+# ----------------------------------------------------------------------- what comes from Soft Teacher
+
+
+def _one_step(**cfg) -> dict[str, float]:
+    model = build('faster_rcnn', **cfg)
+    data = model.data_preprocessor(batch(images=4), True)
+    torch.manual_seed(1)
+    return {key: sum(value).item() if isinstance(value, list) else value.item()
+            for key, value in model.loss(data['inputs'], data['data_samples']).items()}
+
+
+def test_region_options_change_their_own_loss_only():
+    """Weights and background scores are under 1; what they weigh goes down, the rest stays."""
+    plain = _one_step()
+    for option, lowered in ((dict(weight_rpn=True), ('rpn_loss_bbox', )),
+                            (dict(bg_weight='teacher'), ('loss_cls', ))):
+        changed = _one_step(**option)
+        assert changed.keys() == plain.keys()
+        for key, value in plain.items():
+            name = key.partition('unsup_')[2]
+            if name in lowered:
+                assert changed[key] < value, (option, key)
+            elif 'rpn' not in name:  # proposals are weighed in both their losses
+                assert changed[key] == pytest.approx(value, abs=1e-6), (option, key)
+
+
+def test_boxes_are_learned_from_the_steady_ones():
+    """No scatter is under 0 and all are under infinity, where the boxes are those of the classes."""
+    none, all_of_them = (_one_step(reg_pseudo_thr=limit) for limit in (0., float('inf')))
+    assert none['s1_unsup_loss_bbox'] == 0 and none['s2_unsup_loss_bbox'] == 0
+    assert all_of_them['s1_unsup_loss_bbox'] > 0 and all_of_them['s2_unsup_loss_bbox'] > 0
+    assert none['s1_unsup_loss_cls'] > 0
+
+
+def test_scatter_is_the_teachers_answer_to_moved_regions():
+    class Steady(torch.nn.Module):
+        """Answers every region with itself, class 0, or with one fixed box, class 1."""
+
+        def predict_bbox(self, features, metas, regions, rcnn_test_cfg, rescale):
+            fixed = [torch.tensor([[1., 2, 3, 4]]).expand(len(one), 4) for one in regions]
+            return [InstanceData(bboxes=torch.cat([one.bboxes, box], 1), scores=torch.zeros(len(one), 3))
+                    for one, box in zip(regions, fixed)]
+
+    found = InstanceData(bboxes=torch.tensor([[0., 0, 20, 20], [5, 5, 25, 45]]), labels=torch.tensor([0, 1]))
+    torch.manual_seed(0)
+    own, nothing = box_scatter(Steady(), [], [], [found, found[:0]], times=4000, scale=0.05)
+    torch.testing.assert_close(own, torch.tensor([0.05, 0.]), rtol=0.05, atol=1e-6)
+    assert nothing.shape == (0, )
+
+
+def test_background_is_measured_in_the_weak_view():
+    asked = []
+
+    class Head(torch.nn.Module):
+        def predict_bbox(self, features, metas, regions, rcnn_test_cfg, rescale):
+            asked.extend(one.bboxes for one in regions)
+            return [InstanceData(bboxes=one.bboxes, scores=one.bboxes[:, :2] / 64) for one in regions]
+
+    weak, strong = sample(0), sample(0)
+    weak.set_metainfo(dict(homography_matrix=np.diag([2., 2, 1]).astype(np.float32)))
+    flip = np.array([[-1., 0, 64], [0, 1, 0], [0, 0, 1]], np.float32)
+    strong.set_metainfo(dict(homography_matrix=flip))
+    scores = background_scores(Head(), [], [weak], [strong])([torch.tensor([[40., 0, 60, 10]])])
+    torch.testing.assert_close(asked[0], torch.tensor([[8., 0, 48, 20]]))  # turned back, then twice as large
+    torch.testing.assert_close(scores[0], torch.tensor([0.]))
+
+
+def test_labelled_images_are_dealt_out():
+    model = build('retinanet', burn_in_iters=5, sup_split=True)
+    seen = []
+    for student in (model.student1, model.student2):
+        student.loss = (lambda inputs, samples: seen.append((inputs, samples))
+                        or dict(loss=inputs.sum() * 0))
+    data = model.data_preprocessor(batch(images=3), True)
+    model.loss(data['inputs'], data['data_samples'])
+    (first, one), (second, other) = seen
+    assert torch.equal(first, data['inputs']['sup'][[0, 2]]) and len(one) == 2
+    assert torch.equal(second, data['inputs']['sup'][[1]]) and other == [data['data_samples']['sup'][1]]
+    alone = model.data_preprocessor(batch(images=1), True)
+    with pytest.raises(UserError, match='two labelled images in a batch, got 1'):
+        model.loss(alone['inputs'], alone['data_samples'])
+
+
+@pytest.mark.parametrize('cfg, says', [
+    (dict(bg_weight='techer'), "bg_weight cannot be 'techer'; did you mean teacher?"),
+    (dict(reg_pseudo_thr=0.02), 'reg_pseudo_thr is for detectors with an RoI head, RetinaNet has none'),
+    (dict(jitter_times=1), 'jitter_times >= 2'),
+    (dict(weight_rpn=True, consistency=None), 'weight_rpn'),
+])
+def test_region_options_that_cannot_be(cfg, says):
+    with pytest.raises(UserError, match=says.replace('?', '.')):
+        MODELS.build(dict(type='mmext.CycleSelfTraining', detector=detector('retinanet'), semi_train_cfg=cfg))
