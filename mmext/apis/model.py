@@ -48,17 +48,17 @@ def pick_device(device: str | None) -> torch.device:
     return chosen
 
 
-def _without_pretrained(node: Any) -> Any:
+def without_pretrained(node: Any) -> Any:
     """A model's config without the weights that training would start from."""
     if isinstance(node, Mapping):
         return type(node)({  # type: ignore[call-arg]
-            key: _without_pretrained(value)
+            key: without_pretrained(value)
             for key, value in node.items() if key != 'pretrained' and not (
                 key == 'init_cfg' and isinstance(value, Mapping)
                 and value.get('type') == 'Pretrained')
         })
     if isinstance(node, list | tuple):
-        return type(node)(_without_pretrained(value) for value in node)
+        return type(node)(without_pretrained(value) for value in node)
     return node
 
 
@@ -75,7 +75,7 @@ def build_model(cfg: Config) -> Any:
     from mmengine.registry import MODELS, DefaultScope
     if not isinstance(cfg.get('model'), Mapping):
         raise UserError('the config has no model')
-    settings = _without_pretrained(cfg.model)
+    settings = without_pretrained(cfg.model)
     if cfg.get('data_preprocessor'):  # where mmpretrain keeps it; the Runner moves it like this
         settings.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):

@@ -28,6 +28,7 @@ COMMANDS = {
     'browse': ('browse_dataset', "draw a config's training samples"),
     'text-table': ('text_table', 'embed class names and keep them in a file'),
     'ensemble': ('ensemble', 'fuse the results of several detectors by calibrated scores'),
+    'search-student': ('search_student', 'find a student for a teacher without training'),
     'leaderboard': ('leaderboard', 'show evaluations beside published numbers, compare, export, submit'),
 }
 

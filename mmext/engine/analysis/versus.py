@@ -127,7 +127,7 @@ def timings(case: Case, device: str, rounds: int, budget: float, busy: bool) -> 
     return best
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """A line of /proc/self/status in bytes: VmRSS is memory now, VmHWM the highest so far."""
     for line in Path('/proc/self/status').read_text().splitlines():
         if line.startswith(field):
@@ -149,9 +149,9 @@ def _peak_in_child(case: Case, device: str, reference: bool, threads: int,
             before = torch.cuda.memory_allocated()
         else:
             Path('/proc/self/clear_refs').write_text('5')  # the highest starts anew
-            before = _resident('VmRSS')
+            before = resident('VmRSS')
         loss_of(module(x)).backward()
-        after = torch.cuda.max_memory_allocated() if device == 'cuda' else _resident('VmHWM')
+        after = torch.cuda.max_memory_allocated() if device == 'cuda' else resident('VmHWM')
     pipe.send(after - before)
 
 

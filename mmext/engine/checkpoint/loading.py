@@ -131,8 +131,8 @@ def load_state(path: str | Path, *, trust: bool = False) -> dict[str, torch.Tens
     """The weights in a file, on the CPU, whatever their authors wrapped them in.
 
     Args:
-        path: A ``.pth`` / ``.pt`` or ``.safetensors`` file: a flat state dict, or a dict that
-            holds one under a usual key (``state_dict``, ``model``, ...).
+        path: A ``.pth`` / ``.pt`` or ``.safetensors`` file, or the URL of one: a flat state dict, or a
+            dict that holds one under a usual key (``state_dict``, ``model``, ...).
         trust: As for :func:`load_file`.
 
     Returns:
@@ -141,7 +141,8 @@ def load_state(path: str | Path, *, trust: bool = False) -> dict[str, torch.Tens
     Raises:
         UserError: If the file cannot be read or holds no weights.
     """
-    content = load_file(path, 'cpu', trust=trust)
+    remote = '://' in str(path)
+    content = load_url(str(path), None, 'cpu', trust=trust) if remote else load_file(path, 'cpu', trust=trust)
     for key in _STATE_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mmext.errors import UserError, did_you_mean
 from mmext.registry import MODELS
+
+PROJECTORS = ('linear', 'mlp')
 
 
 class _PerLevel(nn.Module):
@@ -52,3 +55,38 @@ class LinearConnector(_PerLevel):
         super().__init__()
         widths = [in_channels] if isinstance(in_channels, int) else in_channels
         self.layers = nn.ModuleList(nn.Linear(width, out_channels) for width in widths)
+
+
+@MODELS.register_module()
+class TokenProjector(nn.Module):
+    """From the student's width to a teacher's.
+
+    Args:
+        in_channels: The student's width.
+        out_channels: The teacher's.
+        kind: 'linear', or 'mlp' (two layers with a GELU between).
+
+    Raises:
+        UserError: On another kind.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kind: str = 'linear') -> None:
+        super().__init__()
+        if kind not in PROJECTORS:
+            raise UserError(f"projector='{kind}'{did_you_mean(kind, PROJECTORS)} (choose from "
+                            f'{", ".join(PROJECTORS)})')
+        self.layers = nn.Sequential(nn.Linear(in_channels, out_channels))
+        if kind == 'mlp':
+            self.layers.append(nn.GELU())
+            self.layers.append(nn.Linear(out_channels, out_channels))
+
+    def forward(self, value: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+        """Tokens ``(B, N, C)`` or a map ``(B, C, h, w)``; of a list the first, the rest (masks) as it is."""
+        if isinstance(value, list):
+            return [self._project(value[0]), *value[1:]]
+        return self._project(value)
+
+    def _project(self, value: Tensor) -> Tensor:
+        if value.ndim == 4:
+            return self.layers(value.movedim(1, -1)).movedim(-1, 1)
+        return self.layers(value)

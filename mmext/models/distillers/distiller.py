@@ -32,7 +32,8 @@ class Distiller(TeacherOwner, BaseModel):
     Args:
         student: Config of any host's model, or the path of a config file.
         teachers: Name to ``dict(model=<config or path>, checkpoint=..., strict=True, call='tensor',
-            dtype=None, early_stop=True, mode='eval', random=False)``, see :class:`Teacher`.
+            dtype=None, early_stop=True, mode='eval', random=False, own_preprocessor=False, cache=None)``, see
+            :class:`Teacher`.
         records: Name to ``dict(net='student' or a teacher, module='path or glob')``, see :class:`Record`.
         losses: Name (with 'loss' in it) to ``dict(loss=dict(type=...), pred='record or
             connector', target='record', weight=1.0, schedule=None, resize=...)``, see :class:`Pairing` and
@@ -41,7 +42,8 @@ class Distiller(TeacherOwner, BaseModel):
         task_loss: Weight of the student's own losses; None runs it without (pre-training).
         student_call: How the student runs where its own losses are not asked for.
         router: Config of a task util ``f(inputs, data_samples) -> LongTensor (B,)``: which teacher, by
-            position, each image goes to. None: all teachers see all images.
+            position, each image goes to. None: all teachers see all images. A loss counts by the share of
+            the images that its teacher sees, unless the router says ``group_mean``.
         resize: 'none', 'teacher_to_student' or 'student_to_teacher': bilinear, for maps of other sizes.
         task_branch: The branch of multi-branch data on which the student's own losses are computed.
         data_preprocessor: For the student, where its config has none.
@@ -80,9 +82,23 @@ class Distiller(TeacherOwner, BaseModel):
         super().__init__(data_preprocessor=network.data_preprocessor, init_cfg=init_cfg)
         self.student = network
         self.networks: dict[str, Any] = {name: Teacher.from_cfg(name, one) for name, one in teachers.items()}
+        for teacher in self.networks.values():
+            teacher.gets(network.data_preprocessor)
         self.task_loss, self.student_call, self.task_branch = task_loss, student_call, task_branch
         self.router = TASK_UTILS.build(router) if router else None
         self.distilling = True
+        self._add_records(records)
+        self.connectors = nn.ModuleDict()
+        self.connected: dict[str, str] = {}
+        for name, one in (connectors or {}).items():
+            self._add_connector(name, dict(one))
+        self.losses = nn.ModuleDict()
+        self.pairings: dict[str, Pairing] = {}
+        for name, one in losses.items():
+            self._add_loss(name, one, resize)
+
+    def _add_records(self, records: Mapping[str, dict]) -> None:
+        """Set what is recorded, in place of what was."""
         parsed = [Record.from_cfg(name, one) for name, one in records.items()]
         nets = ('student', *self.networks)
         for record in parsed:
@@ -93,16 +109,11 @@ class Distiller(TeacherOwner, BaseModel):
         self._recorder = Recorder(self.student, [one for one in parsed if one.net == 'student'])
         for name, teacher in self.networks.items():
             teacher.watch([one for one in parsed if one.net == name])
-        self.connectors = nn.ModuleDict()
-        self.connected: dict[str, str] = {}
-        for name, one in (connectors or {}).items():
-            self._add_connector(name, dict(one))
-        self.losses = nn.ModuleDict()
-        self.pairings: dict[str, Pairing] = {}
-        for name, one in losses.items():
-            pairing = Pairing.from_cfg(name, one, self.records, self.connected, resize)
-            self.pairings[name] = pairing
-            self.losses[name] = MODELS.build(ConfigDict(pairing.loss))
+
+    def _add_loss(self, name: str, cfg: Mapping[str, Any], resize: str) -> None:
+        pairing = Pairing.from_cfg(name, cfg, self.records, self.connected, resize)
+        self.pairings[name] = pairing
+        self.losses[name] = MODELS.build(ConfigDict(pairing.loss))
 
     def _add_connector(self, name: str, cfg: dict) -> None:
         if set(cfg) != {'input', 'layer'}:
@@ -165,12 +176,12 @@ class Distiller(TeacherOwner, BaseModel):
                         continue
                     part = part[chosen.to(part.device)]
                     samples = [one for one, keep in zip(samples, chosen.tolist()) if keep]
-                taught.update(teacher.run(part, samples, branch))
+                taught.update(teacher.run(part, samples, branch, self._reducers(name, len(part))))
         losses, learnt = self._run_student(inputs, data_samples, active)
         result = {name: scaled(value, self.task_loss) if 'loss' in name else value
                   for name, value in losses.items()}
         learnt.update({name: self._connect(name, learnt) for name in self.connected if active})
-        context = dict(inputs=inputs, data_samples=data_samples, losses=losses)
+        context: Records = dict(inputs=inputs, data_samples=data_samples, losses=losses)
         for name, pairing in self.pairings.items():
             if name in result:
                 raise UserError(f"loss '{name}' has the name of one of the student's own losses")
@@ -220,12 +231,27 @@ class Distiller(TeacherOwner, BaseModel):
         pred, target = learnt[pairing.pred], taught[pairing.target]
         if routes is not None:
             chosen = routes == list(self.networks).index(self.records[pairing.target].net)
-            share = float(chosen.float().mean())
+            if not getattr(self.router, 'group_mean', False):
+                share = float(chosen.float().mean())
             pred = [one[chosen.to(one.device)] for one in pred] if isinstance(pred, list) else \
                 pred[chosen.to(pred.device)]
             context = dict(context, data_samples=[
                 one for one, keep in zip(context['data_samples'], chosen.tolist()) if keep])
-        return pairing(self.losses[name], pred, target, context) * (weight * share)
+        reduced = pairing.target in self._reducers(self.records[pairing.target].net, 0)
+        return pairing(self.losses[name], pred, target, dict(context, reduced=reduced)) * (weight * share)
+
+    def _reducers(self, net: str, batch: int) -> dict[str, Any]:
+        """Of a teacher's records that only one loss sees: what that loss needs of them, if it says."""
+        if self.networks[net].cache is not None:
+            return {}
+        seen = [one.target for one in self.pairings.values()]
+        found = {}
+        for name, pairing in self.pairings.items():
+            loss: Any = self.losses[name]
+            own = self.records[pairing.target].net == net and seen.count(pairing.target) == 1
+            if own and hasattr(loss, 'reducer'):
+                found[pairing.target] = loss.reducer(batch)
+        return found
 
     def _zero(self, name: str) -> Tensor:
         """Nothing, with a gradient to every trained part: the keys stay, and DDP misses no parameter."""

@@ -72,11 +72,16 @@ class Pairing:
         return self.base * (self.schedule.now() if self.schedule else 1.)
 
     def __call__(self, loss: nn.Module, pred: Value, target: Value, context: dict[str, Any]) -> Tensor:
-        """The loss, unweighted.
+        """The loss, unweighted, in full precision.
 
         Raises:
             UserError: If the records do not fit each other, or the loss has no gradient.
         """
+        first = pred[0] if isinstance(pred, list) else pred
+        with torch.autocast(first.device.type, enabled=False):
+            return self._value(loss, pred, target, context)
+
+    def _value(self, loss: nn.Module, pred: Value, target: Value, context: dict[str, Any]) -> Tensor:
         if getattr(loss, 'whole_records', False):  # the loss pairs the tensors itself
             preds, targets = (value if isinstance(value, list) else [value] for value in (pred, target))
             preds, targets = [one.float() for one in preds], [one.float() for one in targets]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,7 +113,8 @@ class Recorder:
         self._expected: dict[tuple[str | None, str], int] = {}
 
     @contextmanager
-    def recording(self, network: nn.Module, branch: str | None = None, early_stop: bool = False
+    def recording(self, network: nn.Module, branch: str | None = None, early_stop: bool = False,
+                  reduce: Mapping[str, Callable[[Tensor], Tensor]] | None = None
                   ) -> Iterator[dict[str, Tensor | list[Tensor]]]:
         """Record what runs inside; the dict that is yielded is filled when the block ends.
 
@@ -122,7 +123,9 @@ class Recorder:
             branch: Only records of this branch.
             early_stop: End the forward pass when everything is there. How often each module is called
                 is learnt from the first pass, which is not cut short.
+            reduce: By record, what is kept of each of its tensors, at once; the tensor itself is not.
         """
+        reduce = reduce or {}
         modules = dict(network.named_modules())
         tapes = [_Tape(record) for record in self.records if record.branch == branch]
         total: Counter = Counter()
@@ -135,8 +138,11 @@ class Recorder:
             tape.calls[path] += 1
             if record.call is None or record.call == number:
                 value = (args[0] if args else None) if record.source == 'input' else output
+                found = _tensors(record, value)
+                if record.name in reduce:
+                    found = [reduce[record.name](tensor) for tensor in found]
                 tape.values += [(tensor.clone() if record.clone else tensor, tensor._version)
-                                for tensor in _tensors(record, value)]
+                                for tensor in found]
             total[path, record.name] += 1
             if early_stop and known and all(
                     total[one, each.record.name] >= known.get(one, 1)

@@ -2,26 +2,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmext.engine.checkpoint.loading import load_state
 from mmext.engine.checkpoint.report import compare
 from mmext.errors import UserError, did_you_mean
 
+from .cache import TeacherCache
 from .frozen_network import FrozenNetwork
 from .recorder import Record, Recorder
+from .renormalise import Renormalise
 
 CALLS = ('extract_feat', 'tensor', 'loss', 'predict')
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 _SEED = 0  # of random teachers
-_KEYS = ('model', 'checkpoint', 'random', 'strict', 'call', 'dtype', 'early_stop', 'mode')
+_KEYS = ('model', 'checkpoint', 'random', 'strict', 'call', 'dtype', 'early_stop', 'mode',
+         'own_preprocessor', 'cache')
 
 
 class Teacher(FrozenNetwork):
@@ -29,7 +33,7 @@ class Teacher(FrozenNetwork):
 
     Args:
         name: Its name in the config.
-        model: Config of the network, or path of a config file.
+        model: Config of the network, or path of a config file (``mmdet::atss/....py`` is a host's).
         checkpoint: Its weights.
         random: Allow a teacher without weights.
         strict: False lets the file lack weights of modules that nothing recorded lies in or after.
@@ -37,6 +41,10 @@ class Teacher(FrozenNetwork):
         dtype: 'fp32', 'bf16' or 'fp16' for autocast; None leaves it to the run's own precision.
         early_stop: End the pass when all records are there.
         mode: 'eval', or 'train' for methods whose teacher keeps dropout and batch statistics.
+        own_preprocessor: Give it images normalised as its own data preprocessor does, where that differs
+            from the student's.
+        cache: ``dict(where='ram')`` or ``dict(where='disk', dir=...)`` where the training pictures are
+            the same in every epoch, see :class:`TeacherCache`.
 
     Raises:
         UserError: On an unknown key or value.
@@ -44,13 +52,19 @@ class Teacher(FrozenNetwork):
 
     def __init__(self, name: str, model: Any, checkpoint: str | None = None, random: bool = False,
                  strict: bool = True, call: str = 'tensor', dtype: str | None = None,
-                 early_stop: bool = True, mode: str = 'eval') -> None:
+                 early_stop: bool = True, mode: str = 'eval', own_preprocessor: bool = False,
+                 cache: Mapping[str, Any] | None = None) -> None:
         for key, value, known in (('call', call, CALLS), ('dtype', dtype, (None, *_DTYPES)),
                                   ('mode', mode, ('eval', 'train'))):
             if value not in known:
                 names = [one for one in known if one]
                 raise UserError(f"teacher '{name}': {key}='{value}'{did_you_mean(str(value), names)} "
                                 f'(choose from {", ".join(names)})')
+        self.cache = None if cache is None else TeacherCache.from_cfg(name, cache)
+        if self.cache is not None and (mode == 'train' or call not in CALLS[:2]):
+            given = "mode='train'" if mode == 'train' else f"call='{call}'"
+            raise UserError(f"teacher '{name}': cache= does not go with {given}: what it says depends on "
+                            'more than the picture')
         with torch.random.fork_rng():  # random weights are the same in a resumed run
             torch.manual_seed(_SEED)
             super().__init__(name, network_cfg(model), checkpoint, random)
@@ -58,6 +72,14 @@ class Teacher(FrozenNetwork):
         self.dtype = _DTYPES[dtype] if dtype else None
         self.module.train(mode == 'train')
         self.recorder = Recorder(self.module, [])
+        self.own_preprocessor = own_preprocessor
+        self._renormalise: Renormalise | None = None
+
+    def gets(self, preprocessor: nn.Module | None) -> None:
+        """Say which data preprocessor made the images that it is given: the student's."""
+        if self.own_preprocessor:
+            own = getattr(self.module, 'data_preprocessor', None)
+            self._renormalise = Renormalise(self.name, preprocessor, own)
 
     @classmethod
     def from_cfg(cls, name: str, cfg: Mapping[str, Any]) -> Teacher:
@@ -111,18 +133,31 @@ class Teacher(FrozenNetwork):
         self._ready = True
 
     @torch.no_grad()
-    def run(self, inputs: Any, data_samples: Any, branch: str | None = None) -> dict[str, Any]:
+    def run(self, inputs: Any, data_samples: Any, branch: str | None = None,
+            reduce: Mapping[str, Callable[[Tensor], Tensor]] | None = None) -> dict[str, Any]:
         """Records of one pass, without gradient.
 
         Args:
             inputs: Preprocessed images.
             data_samples: Their data samples; the teacher gets copies.
             branch: Of multi-branch data.
+            reduce: By record, what is kept of each of its tensors; not with a cache.
         """
         self.prepare()
+        if self.cache is None:
+            return self._run(inputs, data_samples, branch, reduce)
+        how = f'{self.call}, {self.dtype}, own preprocessor: {self.own_preprocessor}'
+        self.cache.identify(self.module, self.recorder.records, how)
+        return self.cache.run(lambda part, samples: self._run(part, samples, branch), inputs, data_samples,
+                              branch)
+
+    def _run(self, inputs: Any, data_samples: Any, branch: str | None,
+             reduce: Mapping[str, Callable[[Tensor], Tensor]] | None = None) -> dict[str, Any]:
+        if self._renormalise is not None:
+            inputs = self._renormalise(inputs)
         enabled = None if self.dtype is None else self.dtype != torch.float32
         device = inputs.device.type if isinstance(inputs, Tensor) else 'cpu'
-        with self.recorder.recording(self.module, branch, self.early_stop) as records:
+        with self.recorder.recording(self.module, branch, self.early_stop, reduce) as records:
             if enabled is None:
                 run_network(self.module, self.call, inputs, data_samples)
             else:
@@ -145,7 +180,7 @@ def network_cfg(model: Any) -> Any:
     """The model of a config file, to be built in that file's own scope; configs stay as they are."""
     if not isinstance(model, str):
         return model
-    cfg = Config.fromfile(model)
+    cfg = get_config(model) if '::' in model else Config.fromfile(model)
     network = cfg.model
     if 'data_preprocessor' in cfg:
         network.setdefault('data_preprocessor', cfg.data_preprocessor)

@@ -1,4 +1,4 @@
-"""DisWOT: how well an untrained student would learn from a teacher, from one forward pass of each.
+"""DisWOT's metrics: how well an untrained student would learn, from one forward pass of each.
 
 DisWOT: Student Architecture Search for Distillation WithOut Training (Dong et al., CVPR 2023, arXiv
 2303.15678), section 3.
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .losses.relations import BatchSimilarityLoss, InterChannelCorrelationLoss
+from mmext.errors import UserError
+
+from ..losses.relations import BatchSimilarityLoss, InterChannelCorrelationLoss
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,25 @@ def semantic_score(student: Tensor, teacher: Tensor) -> Tensor:
     return -InterChannelCorrelationLoss()(student[..., None], teacher[..., None])
 
 
-def scores(student: Response, teacher: Response) -> dict[str, float]:
+def scores(student: Response, teacher: Response, relation: str = 'batch') -> dict[str, float]:
     """The two scores of a student and their sum; higher is better.
 
     Args:
         student: Of the candidate.
         teacher: To the same batch.
+        relation: 'batch', the paper's relation of the samples, or 'first_image': what the authors' scripts
+            compute, the relation of the channels of the first sample (which needs as many in both).
+
+    Raises:
+        UserError: If 'first_image' is asked for of maps of other channels.
     """
+    maps = student.maps, teacher.maps
+    if relation == 'first_image':
+        if maps[0].shape[1] != maps[1].shape[1]:
+            raise UserError(f"relation='first_image' needs maps of as many channels: the student's have "
+                            f"{maps[0].shape[1]}, the teacher's {maps[1].shape[1]}; take relation='batch'")
+        maps = maps[0][0], maps[1][0]
     with torch.inference_mode():
         semantic = float(semantic_score(student.gradient, teacher.gradient))
-        relation = float(-BatchSimilarityLoss()(student.maps, teacher.maps))
-    return dict(semantic=semantic, relation=relation, diswot=semantic + relation)
+        related = float(-BatchSimilarityLoss()(*maps))
+    return dict(semantic=semantic, relation=related, diswot=semantic + related)

@@ -1,0 +1,61 @@
+# Search of a small residual network for the toy objects at 32 pixels, with ResNet-56 as the teacher:
+# mmext search-student configs/diswot/search_cifar-resnet_toy.py. The config itself trains ResNet-20.
+_base_ = [
+    'mmpretrain::_base_/default_runtime.py', '../_base_/datasets/toy_imagenet.py'
+]
+
+num_classes = 5
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='mmext.CIFARResNet', depths=[3, 3, 3]),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=num_classes,
+        in_channels=64,
+        topk=(1, ),
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmpretrain.RandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)),
+    dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='mmpretrain.PackInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmpretrain.ResizeEdge', scale=32, edge='short'),
+    dict(type='mmpretrain.CenterCrop', crop_size=32),
+    dict(type='mmpretrain.PackInputs')
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+max_epochs = 15
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=5)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=max_epochs, end=max_epochs, by_epoch=True,
+         convert_to_iter_based=True)
+]
+auto_scale_lr = dict(base_batch_size=32)
+default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=2), logger=dict(interval=5))
+
+search = dict(
+    teacher=dict(
+        type='ImageClassifier',
+        backbone=dict(type='mmext.CIFARResNet', depths=[9, 9, 9]),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64)),
+    space={
+        'model.backbone.depths.0': [1, 2, 3, 4],
+        'model.backbone.depths.1': [1, 2, 3, 4],
+        'model.backbone.depths.2': [1, 2, 3, 4]
+    },
+    population=8,
+    tournament=4,
+    evaluations=24,
+    batch_size=32,
+    max_params=250e3)
