@@ -121,6 +121,9 @@ PAPERS: dict[str, Paper] = {
     'g2sd': Paper(
         'Generic-to-Specific Distillation of Masked Autoencoders',
         'https://arxiv.org/abs/2302.14771', 2023),
+    'h_gkd': Paper(
+        'Heterogeneous Generative Knowledge Distillation with Masked Image Modeling',
+        'https://arxiv.org/abs/2309.09571', 2023),
     'dmt': Paper(
         'DMT: Comprehensive Distillation with Multiple Self-supervised Teachers',
         'https://arxiv.org/abs/2312.11938', 2024),
@@ -423,8 +426,27 @@ CATALOGUE: tuple[Entry, ...] = (
           "cross entropy of each channel's distribution over the positions (CWD)", method='g2sd'),
     Entry('PixelKLLoss', 'model', 'loss', 'mmext.models.distillers.g2sd.losses', ALL_HOSTS,
           "KL divergence of each pixel's distribution over the classes", method='g2sd'),
+    Entry('HGKD', 'model', 'distiller', 'mmext.models.distillers.h_gkd.distiller', ('mmpretrain', ),
+          'a sparse CNN learns what a masked autoencoder infers behind the mask, without labels',
+          requires=('mmpretrain', ), method='h_gkd', unreleased=True),
+    Entry('HGKDStudent', 'model', 'self-supervisor', 'mmext.models.distillers.h_gkd.student',
+          ('mmpretrain', ), "SparK that gives its decoder's feature map", requires=('mmpretrain', ),
+          method='h_gkd'),
+    Entry('HGKDTeacher', 'model', 'self-supervisor', 'mmext.models.distillers.h_gkd.teacher',
+          ('mmpretrain', ), "map of a masked autoencoder's decoder under a given mask",
+          requires=('mmpretrain', ), method='h_gkd'),
+    Entry('MaskedMapLoss', 'model', 'loss', 'mmext.models.distillers.h_gkd.losses', ('mmpretrain', ),
+          'distance to a normalised map where an image is masked', requires=('mmpretrain', ),
+          method='h_gkd'),
+    Entry('DMT', 'model', 'distiller', 'mmext.models.distillers.dmt.distiller', ('mmpretrain', ),
+          'a small ViT learns the tokens of several self-supervised ViTs, without labels',
+          requires=('mmpretrain', ), method='dmt', unreleased=True),
     Entry('TokenProjector', 'model', 'layer', 'mmext.models.distillers.connectors', ALL_HOSTS,
           "from the student's width to a teacher's, for tokens and maps", method='dmt'),
+    Entry('TokenFeatureLoss', 'model', 'loss', 'mmext.models.distillers.dmt.losses', ALL_HOSTS,
+          'smooth L1 distance to normalised tokens, of another grid if need be', method='dmt'),
+    Entry('TokenRelationLoss', 'model', 'loss', 'mmext.models.distillers.dmt.losses', ALL_HOSTS,
+          'KL divergence of how each patch relates to the others', method='dmt'),
 )
 
 

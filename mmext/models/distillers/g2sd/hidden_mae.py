@@ -36,21 +36,23 @@ class Hidden(NamedTuple):
 class NoisyMAEViT(MAEViT):
     """mmpretrain's MAE encoder, with the mask made from given noise."""
 
-    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, noise: Tensor,
+                visible: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens before and after the final norm, the mask and the indices that restore the order.
 
         Args:
             x: Images ``(B, 3, H, W)``.
             noise: One number for each patch ``(B, N)``; patches with the least stay visible.
+            visible: How many; by default what ``mask_ratio`` leaves.
         """
         patches = self.patch_embed(x)[0] + self.pos_embed[:, 1:]
-        order = noise.argsort(dim=1)
+        order = noise.argsort(dim=1, stable=True)
         restore = order.argsort(dim=1)
-        keep = order[:, :int(patches.shape[1] * (1 - self.mask_ratio))]
-        visible = patches.gather(1, keep.unsqueeze(-1).expand(-1, -1, patches.shape[2]))
+        keep = order[:, :int(patches.shape[1] * (1 - self.mask_ratio)) if visible is None else visible]
+        chosen = patches.gather(1, keep.unsqueeze(-1).expand(-1, -1, patches.shape[2]))
         mask = (restore >= keep.shape[1]).to(patches)
         cls_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
-        tokens = torch.cat([cls_token, visible], dim=1)
+        tokens = torch.cat([cls_token, chosen], dim=1)
         for layer in self.layers:
             tokens = layer(tokens)
         return tokens, self.norm1(tokens), mask, restore
@@ -125,9 +127,9 @@ class HiddenMAE(BaseModel):
         """Random numbers ``(B, N)`` from which masks are made."""
         return torch.rand(len(inputs), self.backbone.num_patches, device=inputs.device)
 
-    def hidden(self, inputs: Tensor, noise: Tensor) -> Hidden:
-        """Features of images ``(B, 3, H, W)``, see :class:`Hidden`."""
-        prenorm, latent, mask, restore = self.backbone(inputs, noise)
+    def hidden(self, inputs: Tensor, noise: Tensor, visible: int | None = None) -> Hidden:
+        """Features of images ``(B, 3, H, W)``, see :class:`Hidden` and :class:`NoisyMAEViT`."""
+        prenorm, latent, mask, restore = self.backbone(inputs, noise, visible)
         return Hidden(prenorm, latent, self.neck(latent, restore, self.decoder_layer), mask)
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Tensor:

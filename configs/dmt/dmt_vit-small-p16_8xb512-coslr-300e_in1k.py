@@ -1,0 +1,4 @@
+# DMT, as ViT-T, for ViT-S.
+_base_ = './dmt_vit-tiny-p16_8xb512-coslr-300e_in1k.py'
+
+model = dict(student=dict(backbone=dict(arch='deit-small')))
