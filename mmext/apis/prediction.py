@@ -18,7 +18,8 @@ pixels of the picture as read, x to the right, y down; scores lie in [0, 1]. Eve
     ``segments``: ``id``, ``label``, ``name``, ``area`` in pixels, ``share``, largest first;
     :meth:`label_map` has the id of every pixel; ``detections`` too if the model gives instances
 ``classification``
-    ``top5``: ``label``, ``name``, ``score``, best first
+    ``top5``: ``label``, ``name``, ``score``, best first; with a head that localises, ``bbox``
+    [x1, y1, x2, y2] of the object
 """
 from __future__ import annotations
 
@@ -130,6 +131,9 @@ class Prediction:
         record: dict[str, Any] = dict(width=width, height=height, task=task)
         if task == 'classification':
             record['top5'] = self._top5()
+            if 'pred_box' in self.sample:
+                from .seen_region import to_picture
+                record['bbox'] = _rounded(to_picture(self.sample.pred_box, self.sample, (height, width))[0])
             return record
         if self.caption:
             record['caption'] = self.caption

@@ -29,7 +29,7 @@ from .writers import (
 )
 
 #: Changes whenever the same arguments give other bytes.
-VERSION = 2
+VERSION = 3
 #: What :func:`make` can write; each is a folder of that name.
 FORMATS = ('coco', 'dota', 'ade20k', 'imagenet')
 MANIFEST = 'manifest.json'

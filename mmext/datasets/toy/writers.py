@@ -188,10 +188,21 @@ class Ade20kWriter(Writer):
 
 
 class ImageNetWriter(Writer):
-    """One folder a class."""
+    """One folder a class, and the box of every object in ``boxes_<split>.json``: x1, y1, x2, y2."""
 
     portraits = True
 
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(folder)
+        self._boxes: dict[str, list[list[int]]] = {}
+
     def add(self, split: str, scene: Scene, picture: bytes) -> None:
         thing: Thing = scene.things[0]
-        self.folder.write(f'{split}/{thing.name}/{thing.name}_{scene.index + 1:06d}.png', picture)
+        name = f'{thing.name}/{thing.name}_{scene.index + 1:06d}.png'
+        self.folder.write(f'{split}/{name}', picture)
+        x, y, width, height = bounding_box(thing.mask)
+        self._boxes[name] = [[x, y, x + width, y + height]]
+
+    def end(self, split: str) -> None:
+        self.folder.write(f'boxes_{split}.json', to_json(self._boxes))
+        self._boxes = {}

@@ -208,6 +208,15 @@ def test_imagenet_folders_are_balanced(toy_root, split):
     assert read(next(folders[0].iterdir())).shape == (128, 128, 3)
 
 
+def test_imagenet_boxes_are_around_the_objects(toy_root):
+    boxes = json.loads((toy_root / 'imagenet/boxes_train.json').read_text())
+    assert set(boxes) == {path.relative_to(toy_root / 'imagenet/train').as_posix()
+                          for path in (toy_root / 'imagenet/train').rglob('*.png')}
+    for [[left, top, right, bottom]] in boxes.values():
+        assert 0 <= left < right <= 128 and 0 <= top < bottom <= 128
+        assert max(right - left, bottom - top) > 128 * 40 / 100 / 1.5  # 40 to 75 % long, perhaps slanted
+
+
 def test_splits_share_no_picture(toy_root):
     for folder in ('coco', 'imagenet'):
         train, val = ({path.read_bytes() for path in (toy_root / folder / split).rglob('*.png')}
