@@ -22,9 +22,10 @@ model = dict(
         classes=classes,
         base_classes=base_classes,
         text_dims=384,
-        temperature=1.,
+        temperature=3.,
         language=dict(type='mmext.WordEmbeddings', path=words, dim=384),
         num_tokens=53,
+        caption_length=24,
         in_channels=[16, 32, 64, 128],
         strides=[4, 8, 16, 32],
         feat_channels=dims,
@@ -51,7 +52,7 @@ model = dict(
         positional_encoding=sine,
         transformer_decoder=dict(
             return_intermediate=True,
-            num_layers=3,
+            num_layers=2,
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=dims, num_heads=4, dropout=0., batch_first=True),
                 cross_attn_cfg=dict(embed_dims=dims, num_heads=4, dropout=0., batch_first=True),
@@ -66,10 +67,10 @@ model = dict(
         loss_dice=dict(
             type='DiceLoss', use_sigmoid=True, activate=True, reduction='mean', naive_dice=True, eps=1.,
             loss_weight=5.),
-        loss_grounding=dict(type='mmext.GroundingLoss', temperature=1., loss_weight=2.),
-        caption_generator=dict(num_layers=2, num_heads=4, feedforward_channels=128)),
+        loss_grounding=dict(type='mmext.GroundingLoss', temperature=3., loss_weight=2.),
+        caption_generator=dict(num_layers=1, num_heads=4, feedforward_channels=128)),
     train_cfg=dict(
-        num_points=1024,
+        num_points=512,
         oversample_ratio=3.,
         importance_sample_ratio=.75,
         assigner=dict(
@@ -80,12 +81,12 @@ model = dict(
                 dict(type='DiceCost', weight=5., pred_act=True, eps=1.)
             ]),
         sampler=dict(type='MaskPseudoSampler')),
-    test_cfg=dict(panoptic_on=False, instance_on=True, max_per_image=50, caption=dict(beam_width=3)))
+    test_cfg=dict(panoptic_on=False, instance_on=True, max_per_image=20, caption=dict(beam_width=3)))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='mmext.LoadCaption', words=words),
+    dict(type='mmext.LoadCaption', words=words, max_length=24),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(
@@ -94,7 +95,7 @@ train_pipeline = [
                    'noun_ids'))
 ]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     dataset=dict(
         type='mmext.CaptionCocoDataset',
         metainfo=dict(classes=base_classes, palette=[(230, 25, 75), (60, 120, 216), (145, 60, 180)]),
@@ -110,8 +111,8 @@ val_evaluator = dict(
     classwise=True)
 test_evaluator = val_evaluator
 
-max_epochs = 40
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 4)
+max_epochs = 24
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs // 2)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -128,5 +129,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=max_epochs, end=max_epochs, by_epoch=True,
          convert_to_iter_based=True),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=16)
-default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=2), logger=dict(interval=10))
+auto_scale_lr = dict(enable=False, base_batch_size=8)
+default_hooks = dict(checkpoint=dict(interval=max_epochs // 2, max_keep_ckpts=2), logger=dict(interval=10))

@@ -1,6 +1,6 @@
 # Open-set panoptic segmentation (OSPS) on COCO: 16 thing classes (20%) are void in training, and named in
 # captions only. For 5% and 10% shorten `unknown` to its first 4 and 8 names.
-# mmdet reads panoptic annotations with panopticapi, which is not on the package registries.
+# Nothing needs panopticapi. Start from a class-agnostic stage: `--cfg-options load_from=...`.
 _base_ = 'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py'
 
 unknown = (
@@ -47,7 +47,7 @@ model = dict(
 image_size = (1024, 1024)
 train_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),
-    dict(type='LoadPanopticAnnotations', with_bbox=True, with_mask=True, with_seg=True),
+    dict(type='mmext.LoadPanoptic'),
     dict(type='mmext.LoadCaption', words=words),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale=image_size, ratio_range=(0.1, 2.0), keep_ratio=True),
@@ -65,6 +65,21 @@ train_dataloader = dict(
         caption_file='annotations/captions_nouns_train2017.json',
         filter_cfg=dict(_delete_=True, filter_empty_gt=False),
         pipeline=train_pipeline))
+# The truth is read by the metric.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(
+    _delete_=True,
+    type='mmext.PanopticMetric',
+    ann_file='data/coco/annotations/panoptic_val2017.json',
+    seg_prefix='data/coco/annotations/panoptic_val2017/',
+    groups=dict(known_things=known_things, unknown_things=unknown))
+test_evaluator = val_evaluator
 
 train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=12, val_interval=1)
 param_scheduler = [

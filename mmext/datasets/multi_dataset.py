@@ -85,7 +85,9 @@ class MultiDataset(ConcatDataset):
         which, _ = self._get_ori_dataset_idx(idx)
         tags = dict(dataset_name=self.names[which], taxonomy=self.taxonomies[which])
         if 'data_samples' in sample:
-            sample['data_samples'].set_metainfo(tags)
+            several = sample['data_samples']  # a list where the pipeline augments for a test
+            for one in several if isinstance(several, list) else [several]:
+                one.set_metainfo(tags)
         else:
             sample.update(tags)
         return sample

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmext.datasets.captions import CaptionCocoDataset, LoadCaption, read_captions
+from mmext.datasets.captions import CaptionCocoDataset, CaptionCocoPanopticDataset, LoadCaption, read_captions
 from mmext.datasets.nouns import NounFinder
+from mmext.datasets.panoptic import LoadPanoptic
+from mmext.datasets.transforms.merge_classes import MergeClasses
 from mmext.errors import UserError
 from mmext.models.language import WordEmbeddings
 
@@ -86,3 +88,47 @@ def test_real_captions() -> None:
     assert len(data) == 50
     assert len(captions) == 250
     assert np.mean([bool(one['nouns']) for one in captions]) > 0.6
+
+
+def test_unknown_things_are_void_and_named_in_captions(toy_root: Path) -> None:
+    """Open-set panoptic segmentation: no panopticapi, and no pixel of an unknown class."""
+    known = ('bar', 'disc', 'triangle', 'brick', 'grass', 'sand', 'water')
+    data = CaptionCocoPanopticDataset(
+        ann_file='annotations/panoptic_train.json', caption_file='annotations/captions_train.json',
+        data_root=str(toy_root / 'coco'), nouns=(*known, 'ring', 'star'), pipeline=[],
+        data_prefix=dict(img='train/', seg='annotations/panoptic_train/'),
+        metainfo=dict(classes=known, thing_classes=known[:3], stuff_classes=known[3:]),
+        filter_cfg=dict(filter_empty_gt=False))
+    load = LoadPanoptic()
+    named = 0
+    for index in range(len(data)):
+        info = dict(data.get_data_info(index), ori_shape=(128, 128))
+        loaded = load(info)
+        found = set(np.unique(loaded['gt_seg_map']).tolist())
+        unknown = {'ring', 'star'} & {noun for one in info['captions'] for noun in one['nouns']}
+        assert found <= {*range(len(known)), 255}
+        assert not unknown or 255 in found
+        named += bool(unknown)
+        assert set(MergeClasses()(loaded)['gt_bboxes_labels'].tolist()) <= {0}
+    assert 0 < named < len(data)
+
+
+def test_an_image_without_a_caption(toy_root: Path) -> None:
+    content = json.loads((toy_root / 'coco/annotations/captions_train.json').read_text())
+    lost = content['images'][3]['id']
+    content['annotations'] = [one for one in content['annotations'] if one['image_id'] != lost]
+    path = toy_root / 'coco/annotations/captions_lost.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf'captions_lost.json has no caption of image {lost} '):
+        CaptionCocoDataset(
+            ann_file='annotations/instances_train.json', caption_file='annotations/captions_lost.json',
+            data_root=str(toy_root / 'coco'), data_prefix=dict(img='train/'), nouns=['bar'], pipeline=[],
+            metainfo=dict(classes=('bar', )), filter_cfg=dict(filter_empty_gt=False))
+
+
+def test_captions_that_are_none(tmp_path: Path) -> None:
+    for content in ('[', '{}', '{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": 5}]}'):
+        path = tmp_path / 'bad.json'
+        path.write_text(content)
+        with pytest.raises(UserError, match='no COCO caption file'):
+            read_captions(path)

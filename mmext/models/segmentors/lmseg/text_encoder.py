@@ -22,7 +22,11 @@ from ....registry import MODELS
 
 
 class _Attention(nn.Module):
-    """Causal self-attention with the parameters of ``nn.MultiheadAttention``."""
+    """Causal self-attention with the parameters of ``nn.MultiheadAttention``.
+
+    The tokens that all prompts begin with, ``(1, P, W)``, are there once: what comes later does not
+    change them. The others, ``(K, L, W)``, look at them and at those before in their own prompt.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -31,12 +35,22 @@ class _Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(K, L, W) -> (K, L, W)``."""
+    def forward(self, shared: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """``(1, P, W)`` and ``(K, L, W)`` to the same."""
+        q0, k0, v0 = self._heads(shared)
+        q, k, v = self._heads(own)
+        before, length = shared.shape[1], own.shape[1]
+        visible = torch.ones(length, before + length, dtype=torch.bool, device=own.device).tril(before)
+        k = torch.cat((k0.expand(len(k), -1, -1, -1), k), dim=2)
+        v = torch.cat((v0.expand(len(v), -1, -1, -1), v), dim=2)
+        y0 = F.scaled_dot_product_attention(q0, k0, v0, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        return tuple(self.out_proj(one.transpose(1, 2).flatten(2)) for one in (y0, y))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values ``(3, K, heads, L, W / heads)``."""
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
+        return qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 class _Feedforward(nn.Module):
@@ -58,9 +72,10 @@ class _Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = _Feedforward(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+    def forward(self, shared: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        both = (shared, own)
+        both = tuple(x + y for x, y in zip(both, self.attn(*map(self.ln_1, both))))
+        return tuple(x + self.mlp(self.ln_2(x)) for x in both)
 
 
 class _Transformer(nn.Module):
@@ -70,8 +85,11 @@ class _Transformer(nn.Module):
         super().__init__()
         self.resblocks = nn.Sequential(*(_Block(width, heads) for _ in range(layers)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.resblocks(x)
+    def forward(self, shared: Tensor, own: Tensor) -> Tensor:
+        """What the prompts' own tokens ``(K, L, W)`` become."""
+        for block in self.resblocks:
+            shared, own = block(shared, own)
+        return own
 
 
 @MODELS.register_module()
@@ -154,15 +172,20 @@ class CLIPTextContextEncoder(BaseModule):
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings ``(K, E)`` of token ids ``(K, L)`` (best on the CPU, where trimming costs nothing).
 
-        Attention is causal, so what follows the longest prompt's end changes nothing and is left out.
+        Attention is causal, so what follows the longest prompt's end changes nothing and is left out, and
+        the words that all prompts begin with ("a photo of"), and the context, are encoded once.
         """
         ends = ids.argmax(dim=1)  # the end token has the largest id
-        ids = ids[:, :int(ends.max()) + 1].to(self.positional_embedding.device)
-        ends = ends.to(ids.device) + self.num_context
+        ids = ids[:, :int(ends.max()) + 1]
+        common = int((ids == ids[0]).all(dim=0).cumprod(dim=0).sum().clamp(max=int(ends.min())))
+        common += self.num_context if common else 0
+        ids = ids.to(self.positional_embedding.device)
+        ends = ends.to(ids.device) + self.num_context - common
         x = self.token_embedding(ids)
         if self.learnable_contexts is not None:
             x = torch.cat((x[:, :1], self.learnable_contexts.expand(len(x), -1, -1), x[:, 1:]), dim=1)
-        x = self.transformer(x + self.positional_embedding[:x.shape[1]])
+        x = x + self.positional_embedding[:x.shape[1]]
+        x = self.transformer(x[:1, :common], x[:, common:])
         x = x[torch.arange(len(x), device=x.device), ends]
         return self.ln_final(x) @ self.text_projection
 
