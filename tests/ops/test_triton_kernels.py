@@ -31,14 +31,14 @@ def _run(*command: str, **variables: str) -> str:
 
 
 @needs_triton
-@pytest.mark.parametrize('operation', ['position_relation'])
+@pytest.mark.parametrize('operation', ['position_relation', 'bra'])
 def test_equal_to_the_plain_path_under_the_interpreter(operation: str) -> None:
     _run('-m', 'pytest', '-q', '-p', 'no:randomly', f'tests/ops/interpreted/{operation}.py',
          TRITON_INTERPRET='1')
 
 
 @needs_triton
-@pytest.mark.parametrize('case', ['relation 8 heads'])
+@pytest.mark.parametrize('case', ['relation 8 heads', 'routed attention stage 2, bfloat16'])
 def test_compiles_without_spills(case: str, tmp_path: Path) -> None:
     table = _run('tools/benchmarks/triton_kernels.py', '--targets', '90', '--cases', case,
                  TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET='0')

@@ -3,6 +3,7 @@
     python tools/benchmarks/bra.py                       # all layers, about 10 minutes
     python tools/benchmarks/bra.py --cases '224*'        # some of them
     python tools/benchmarks/bra.py --device cuda --out docs/benchmarks/bra_gpu.md
+    MMEXT_TRITON=1 python tools/benchmarks/bra.py --device cuda    # the Triton kernels
 
 Each case first asserts that both give the same result and gradient, then times forward and backward
 (best of several rounds, taken in turn) and measures the peak memory of one training step, each in a
@@ -53,7 +54,14 @@ CASES = {
 }
 HEADING = """# Bi-level routing attention
 
-Made by `python tools/benchmarks/bra.py`; ref is expand, gather, softmax."""
+Made by `python tools/benchmarks/bra.py`; ref is expand, gather, softmax.
+
+With `MMEXT_TRITON=1` (or `routed_attention(..., triton=True)`) layers on a GPU read the routed regions in
+place: Triton kernels, forward and backward, no gathered copies and no attention matrix, gradients the
+same each time. They are verified by Triton's interpreter and by compilation for sm_80 and sm_90 (see
+[triton_kernels.md](triton_kernels.md)), **not yet run on a GPU**, hence off by default;
+`MMEXT_TRITON=1 python tools/benchmarks/bra.py --device cuda` measures them, after asserting equality there.
+Soft routing, heads of more than 64 channels and double precision stay on the plain path."""
 
 if __name__ == '__main__':
     sys.exit(versus.run(CASES, HEADING, __doc__))

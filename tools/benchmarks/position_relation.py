@@ -219,9 +219,9 @@ TRITON = """
 
 `MMEXT_TRITON=1`, or `position_relation=dict(type='mmext.PositionRelation', triton=True)`, takes one pair
 of Triton kernels instead: embedding, projection and ReLU fused, forward and backward, with nothing
-of a pair in memory but the bias and a byte for each head. They are verified by Triton's interpreter and by compilation
-for sm_80 and sm_90 (see [triton_kernels.md](triton_kernels.md)), **not yet run on a GPU**, hence off by
-default. `--device cuda` measures them in rows of their own, after asserting equality there."""
+of a pair in memory but the bias and a byte for each head. They are verified by Triton's interpreter and
+by compilation for sm_80 and sm_90 (see [triton_kernels.md](triton_kernels.md)), **not yet run on a GPU**,
+hence off by default. `--device cuda` measures them in rows of their own, after asserting equality there."""
 HEADER = ('| queries | pairs | training step ms (ref) | x faster | forward ms (ref) | x faster | '
           'peak MiB (ref) | memory ratio | difference |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|')
 

@@ -80,11 +80,38 @@ class Relation:
         return recorded(triton_kernels, run)
 
 
-CASES = {
+@dataclass(frozen=True)
+class Routed:
+    """The routed attention of a stage of BiFormer-S for an 800x1344 image, forward and backward."""
+
+    stage: int
+    dtype: torch.dtype = torch.float32
+    head_dim: int = 32
+
+    def launches(self) -> list[tuple[Any, dict[str, Any], int]]:
+        from mmext.ops.bra import triton_kernels
+
+        def run() -> None:
+            heads = 2**self.stage
+            tokens = {1: 13 * 21, 2: 7 * 11, 3: 4 * 6}[self.stage]
+            query, key, value = (torch.zeros(256, tokens, self.head_dim * heads, dtype=self.dtype,
+                                             requires_grad=True) for _ in range(3))
+            rows = torch.zeros(256, (1, 4, 16)[self.stage - 1], dtype=torch.int64)
+            out = triton_kernels.FusedRoutedAttention.apply(query, key, value, rows, heads, 0.1, None)
+            out.backward(torch.ones_like(out))
+
+        return recorded(triton_kernels, run)
+
+
+CASES: dict[str, Relation | Routed] = {
     'relation 4 heads': Relation(4), 'relation 8 heads': Relation(8), 'relation 16 heads': Relation(16),
     'relation 8 heads, rotated': Relation(8, sides=5),
     'relation 8 heads, bfloat16': Relation(8, dtype=torch.bfloat16),
     'relation 8 heads, 32 features': Relation(8, embed_dims=32),
+    **{f'routed attention stage {i}, {name}': Routed(i, dtype) for i in (1, 2, 3)
+       for name, dtype in (('float32', torch.float32), ('bfloat16', torch.bfloat16))},
+    'routed attention stage 2, heads of 64, float32': Routed(2, torch.float32, 64),
+    'routed attention stage 2, heads of 64, bfloat16': Routed(2, torch.bfloat16, 64),
 }
 
 

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..kernels import kernel_wanted, tracing
+
 #: Bytes of keys and values gathered at a time by each thread; so much stays in a processor's cache.
 CHUNK_BYTES = 4 * 2**20
 
@@ -27,7 +29,8 @@ def routed_attention(query: Tensor,
                      heads: int,
                      scale: float,
                      weights: Tensor | None = None,
-                     mask: Tensor | None = None) -> Tensor:
+                     mask: Tensor | None = None,
+                     triton: bool | None = None) -> Tensor:
     """Attention of each region's queries to all tokens of the regions it is routed to.
 
     Args:
@@ -40,6 +43,9 @@ def routed_attention(query: Tensor,
         weights: ``(B, R, k)`` factors of the routed keys and values (soft routing).
         mask: ``(B, S, U)`` or ``(1, S, U)``, true where a token may be attended to; every query
             region needs at least one such token.
+        triton: Use the Triton kernels on a GPU where fewer regions than all are routed, without
+            ``weights``; by default as ``MMEXT_TRITON`` says
+            (:func:`mmext.ops.kernels.kernel_wanted`), which is: do not.
 
     Returns:
         ``(B, R, T, G*E)``.
@@ -59,7 +65,7 @@ def routed_attention(query: Tensor,
         if weights is not None:
             weights = weights.flatten(0, 1)
         out = _attend_rows(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1), rows, heads,
-                           scale, weights, mask)
+                           scale, weights, mask, triton)
     out = out.reshape(-1, regions, tokens, out.shape[-1])
     if out.shape[-1] != heads * values_dim:
         out = out.unflatten(-1, (heads, -1))[..., :values_dim].flatten(-2)
@@ -97,10 +103,13 @@ def _select(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _attend_rows(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, heads: int, scale: float,
-                 weights: Tensor | None, mask: Tensor | None) -> Tensor:
+                 weights: Tensor | None, mask: Tensor | None, triton: bool | None) -> Tensor:
     """Attention of ``(N, T, G*D)`` to the blocks ``rows (N, k)`` of ``(M, U, G*D)``."""
-    traced = (torch.compiler.is_compiling() or torch.jit.is_tracing()
-              or torch.onnx.is_in_onnx_export())
+    if weights is None and kernel_wanted(triton, query.device):
+        from . import triton_kernels  # only where Triton is installed
+        if triton_kernels.supports(query, key, value, heads):
+            return triton_kernels.FusedRoutedAttention.apply(query, key, value, rows, heads, scale, mask)
+    traced = tracing()
     wants_grad = torch.is_grad_enabled() and any(
         x.requires_grad for x in (query, key, value, weights) if x is not None)
     if not traced and wants_grad and weights is None and query.device.type == 'cpu':
