@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import hosts
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from ._common import run_command
 
 
@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='the averaged weights of an EMAHook, not the last ones')
     parser.add_argument('--student', action='store_true',
                         help="of a distillation: the student's weights, as its own config loads them")
+    parser.add_argument('--part', metavar='NAME',
+                        help="one part alone, without its name before the keys: 'backbone' for a host's "
+                        'backbone that loads files of its own')
     parser.add_argument('--half', action='store_true', help='in half precision')
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read a checkpoint even if that runs code from it')
@@ -50,6 +53,13 @@ def run(args: argparse.Namespace) -> int:
         if not student:
             raise UserError(f'{source} has no student: it is not of a mmext.Distiller')
         state = student
+    if args.part:
+        names = list(dict.fromkeys(key.split('.')[0] for key in state))
+        state = {key.removeprefix(f'{args.part}.'): value for key, value in state.items()
+                 if key.startswith(f'{args.part}.')}
+        if not state:
+            raise UserError(f"{source} has no part '{args.part}'{did_you_mean(args.part, names)} (it has "
+                            f'{", ".join(names)})')
     if args.half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     meta = content.get('meta') or {}

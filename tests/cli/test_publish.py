@@ -64,3 +64,13 @@ def test_the_student_of_a_distillation(tmp_path, capsys) -> None:
     torch.save(dict(state_dict={'fc.weight': torch.ones(2)}), tmp_path / 'plain.pth')
     assert main(['--student', str(tmp_path / 'plain.pth'), str(tmp_path / 'none.pth')]) == 2
     assert 'has no student' in capsys.readouterr().err
+
+
+def test_one_part_of_the_student(tmp_path, capsys) -> None:
+    state = {'student.backbone.w': torch.ones(2), 'student.head.w': torch.zeros(3)}
+    torch.save(dict(state_dict=state), tmp_path / 'epoch_1.pth')
+    arguments = [str(tmp_path / 'epoch_1.pth'), str(tmp_path / 'out.pth'), '--student']
+    assert main([*arguments, '--part', 'backbone']) == 0
+    assert load_state(next(tmp_path.glob('out-*'))).keys() == {'w'}
+    assert main([*arguments, '--part', 'backbon']) == 2
+    assert "no part 'backbon'; did you mean backbone" in capsys.readouterr().err
