@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -133,16 +134,36 @@ def test_oriented_boxes(toy_data: Path) -> None:
         assert len(boxes) and getattr(boxes, 'tensor', boxes).shape[1] == 5
 
 
-def test_p_nms_of_a_single_host_detector(toy_data: Path, tmp_path: Path) -> None:
-    calibration = _calibration(tmp_path / 'c.json', ('retinanet', ))
-    nms = dict(type='p_nms(idxs)', iou_threshold=0.5, calibration=calibration)
+@pytest.mark.parametrize(('config', 'data'), [
+    (UPRIGHT['retinanet'], 'toy_coco_detection'),
+    ('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', 'toy_coco_detection'),
+    ('mmrotate::rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py', 'toy_dota')])
+def test_p_nms_of_a_single_host_detector(toy_data: Path, tmp_path: Path, config: str, data: str) -> None:
+    """Its scores are the calibrated ones, the best first; with raw scores it is the usual NMS."""
+    scope = config.partition('::')[0]
+    found, objects = random_scenes(0)
+    objects = dataclasses.replace(objects, label=objects.label * 0)
+    one = found[found.detector == 0]
+    files = {}
+    for bandit in ('ucb', 'raw'):
+        files[bandit] = str(tmp_path / f'{bandit}.json')
+        with pytest.warns(UserWarning, match='PRAE'):
+            PRAECalibrator(bandit=bandit).fit(one, objects, ('single', ), CLASSES).save(files[bandit])
+    kinds = {name: dict(type='p_nms(idxs)', iou_threshold=0.5, calibration=file)
+             for name, file in files.items()}
+    kinds['nms'] = dict(type='nms_rotated' if scope == 'mmrotate' else 'nms', iou_threshold=0.5)
     hosts.repair()
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(_host_model(UPRIGHT['retinanet'], nms=nms)).eval()
-    for sample in model.test_step(_batch('toy_coco_detection')):
-        scores = sample.pred_instances.scores
-        assert len(scores) and (scores[:-1] >= scores[1:]).all()
+    results = {}
+    for name, nms in kinds.items():
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MODELS.build(_host_model(config, nms=nms)).eval()
+        results[name] = [sample.pred_instances for sample in model.test_step(_batch(data))]
+    for refined, raw, usual in zip(results['ucb'], results['raw'], results['nms']):
+        assert len(refined) and (refined.scores[:-1] >= refined.scores[1:]).all()
+        assert not torch.equal(refined.scores, usual.scores)
+        torch.testing.assert_close(raw.scores, usual.scores)
+        assert torch.equal(raw.labels, usual.labels)
 
 
 def test_the_whole_path(toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
