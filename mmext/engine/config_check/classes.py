@@ -90,9 +90,13 @@ def check_same_classes(trained: list[DatasetConfig], evaluated: list[DatasetConf
     """Report an evaluation that numbers its classes otherwise than the training.
 
     Only where both use the same kind of dataset: another kind has its classes for a reason
-    (trackers learn on one, are judged on another), and so have models that read class names.
+    (trackers learn on one, are judged on another), and so have models that read class names. Where
+    classes are merged into one for the training, they do not matter.
     """
     if isinstance(model, Mapping) and ('language_model' in model or 'tracker' in model):
+        return
+    if any('MergeClasses' in str(step.get('type')) for one in trained
+           for step in one.cfg.get('pipeline') or () if isinstance(step, Mapping)):
         return
     known = {tuple(names) for names in (one.class_names for one in trained) if names}
     if len(known) != 1 or any(one.class_names is None for one in trained):

@@ -91,7 +91,8 @@ def _check_decay(path: str, scheduler: Mapping[str, Any], begin: int, length: in
         elif begin + period < stop:
             yield Problem(f'{path}.T_max', f'{period} is over at {begin + period}, after which the value '
                           f'rises again until {stop} {unit}', 'warning', f'set it to {stop - begin}')
-    elif kind.startswith(('Linear', 'Poly')) and isinstance(end, int) and end > length:
+    # One step more is usual: the last value of these curves is that of the step before `end`.
+    elif kind.startswith(('Linear', 'Poly')) and isinstance(end, int) and end > length + 1:
         yield Problem(f'{path}.end', f'{end} is beyond the {length} {unit} of training: never reached',
                       'warning', f'set it to {length}')
 
