@@ -373,7 +373,7 @@ CATALOGUE: tuple[Entry, ...] = (
           'distance of batch Gram matrices', method='diswot', unreleased=True),
     Entry('InterChannelCorrelationLoss', 'model', 'loss', 'mmext.models.distillers.losses.relations',
           ALL_HOSTS, 'distance of channel Gram matrices', method='diswot', unreleased=True),
-    Entry('FullyConnectedNet', 'model', 'vector backbone', 'mmext.models.distillers.guidance.fully_connected',
+    Entry('FullyConnectedNet', 'model', 'network', 'mmext.models.distillers.guidance.fully_connected',
           ('mmpretrain', ), 'deep or wide fully connected network on whole images', method='guidance',
           unreleased=True),
     Entry('PlainResNet', 'model', 'layer', 'mmext.models.distillers.guidance.plain_resnet', ('mmpretrain', ),

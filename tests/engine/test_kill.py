@@ -71,7 +71,7 @@ def test_killed_at_random_moments(configs, tmp_path, name, kills):
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(PRELOAD)
     config = str(configs[name] if name in configs else ROOT / 'configs' / name)
-    dice, iterations = random.Random(kills), (3 * kills + 2 if 'cst' in name else 4 * kills + 4)
+    dice, iterations = random.Random(kills), (3 * kills + 2 if 'cst' in name else 6 * kills + 8)
     options = [*RUNS[name], f'train_cfg.max_iters={iterations}']
     environment = {key: os.environ[key] for key in ('MMEXT_TOY_DATA', 'XDG_CACHE_HOME')}
 

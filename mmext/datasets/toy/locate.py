@@ -37,7 +37,9 @@ def missing(cfg: Any) -> str | None:
     """
     toy_root = default_root()
     real_root = Path(os.environ.get(REAL_VARIABLE, REAL_DEFAULT_ROOT))
-    for path in dict.fromkeys(_data_roots(cfg)):
+    # The variable of an inherited file is no data set.
+    parts = [value for key, value in cfg.items() if key != 'data_root'] if hasattr(cfg, 'items') else cfg
+    for path in dict.fromkeys(_data_roots(parts)):
         if path.parent == toy_root and path.name in FORMATS and not (path / MANIFEST).is_file():
             command = _TOOL
             if path.parent != Path(DEFAULT_ROOT):
