@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,12 +36,13 @@ ROUNDS = 3
 Row = tuple[str, float, float, str]
 
 
-def best(calls: list[Callable[[], object]], device: str, busy: bool) -> list[float]:
+def best(ours: Callable[[], object], theirs: Callable[[], object], device: str,
+         busy: bool) -> tuple[float, float]:
     """Best milliseconds of each, measured in turn."""
     now = time.process_time if busy else time.perf_counter
-    found = [float('inf')] * len(calls)
+    found = [float('inf')] * 2
     for number in range(ROUNDS + 1):
-        for index, call in enumerate(calls):
+        for index, call in enumerate((ours, theirs)):
             if device == 'cuda':
                 torch.cuda.synchronize()
             start = now()
@@ -49,7 +51,7 @@ def best(calls: list[Callable[[], object]], device: str, busy: bool) -> list[flo
                 torch.cuda.synchronize()
             if number:  # the first is a warm-up
                 found[index] = min(found[index], (now() - start) * 1000)
-    return found
+    return found[0], found[1]
 
 
 def same(ours: Tensor, theirs: Tensor, tolerance: float = 1e-3) -> str:
@@ -77,12 +79,11 @@ def matrices(student: Tensor, teacher: Tensor) -> Tensor:
 
 def diswot(device: str, busy: bool) -> list[Row]:
     torch.manual_seed(0)
-    rows = []
+    rows: list[Row] = []
     for classes, width in ((100, 64), (200, 512)):
         pair = [torch.randn(classes, width, device=device).relu() for _ in range(2)]
         apart = same(semantic_score(*pair), matrices(*pair))
-        times = best([lambda pair=pair: semantic_score(*pair), lambda pair=pair: matrices(*pair)],
-                     device, busy)
+        times = best(partial(semantic_score, *pair), partial(matrices, *pair), device, busy)
         rows.append((f'class relations, {classes} classes, {width} channels', *times, apart))
     network = built(dict(
         type='ImageClassifier', backbone=dict(type='mmext.CIFARResNet', depths=[9, 9, 9]),
@@ -101,7 +102,7 @@ def diswot(device: str, busy: bool) -> list[Row]:
         return network.head.fc.weight.grad
 
     apart = same(one_pass(), with_backward())
-    return [*rows, ("classifier's gradient, ResNet-56, 64 images", *best([one_pass, with_backward],
+    return [*rows, ("classifier's gradient, ResNet-56, 64 images", *best(one_pass, with_backward,
                                                                         device, busy), apart)]
 
 
@@ -124,7 +125,7 @@ def cka_rows(device: str, busy: bool) -> list[Row]:
     torch.manual_seed(0)
     pair = torch.randn(256, 20000, device=device), torch.randn(256, 8000, device=device)
     rows: list[Row] = [('CKA of one pair, 256 images, 20,000 and 8,000 values', *best(
-        [lambda: cka(*pair), lambda: straightforward_cka(*pair)], device, busy),
+        partial(cka, *pair), partial(straightforward_cka, *pair), device, busy),
         same(cka(*pair), straightforward_cka(*pair)))]
     own = [torch.randn(128, 1024, device=device, requires_grad=True) for _ in range(13)]
     guide = [torch.randn(128, width, device=device) for width in (50176, 25088, 12544, 6272, 512)
@@ -150,7 +151,7 @@ def cka_rows(device: str, busy: bool) -> list[Row]:
 
     assert len(mapping) == len(own)
     rows.append(('loss and gradient of 13 layers, 20 of the guide, 128 images',
-                 *best([ours, theirs], device, busy), same(ours(), theirs())))
+                 *best(ours, theirs, device, busy), same(ours(), theirs())))
     return rows
 
 
@@ -187,7 +188,7 @@ def teacher_rows(device: str, busy: bool) -> list[Row]:
         return lambda: model.networks['big'].run(images, samples)['t']
 
     whole = pass_of(early_stop=False)
-    rows = []
+    rows: list[Row] = []
     for name, cfg, tolerance in (('early stop', {}, 1e-6), ('early stop, bf16', dict(dtype='bf16'), 0.1),
                                  ('cache in memory', dict(cache=dict(where='ram')), 1e-6),
                                  ('cache in memory, bf16', dict(cache=dict(where='ram', dtype='bf16')),
@@ -195,7 +196,7 @@ def teacher_rows(device: str, busy: bool) -> list[Row]:
         one = pass_of(**cfg)
         one()
         apart = same(one(), whole(), tolerance)
-        rows.append((f'{name}', *best([one, whole], device, busy), apart))
+        rows.append((f'{name}', *best(one, whole, device, busy), apart))
     return rows
 
 
@@ -242,8 +243,8 @@ def memory_rows(device: str, busy: bool) -> list[tuple[str, str, str]]:
         sender.close()
         found.append(receiver.recv())
         child.join()
-    return [(what, *(f'{one[index] / 2**20:.1f}' for one in found)) for index, what in
-            enumerate(('peak of the pass, MiB', 'held until the loss, MiB'))]
+    (peak, held), (plain_peak, plain_held) = (tuple(f'{one / 2**20:.1f}' for one in some) for some in found)
+    return [('peak of the pass, MiB', peak, plain_peak), ('held until the loss, MiB', held, plain_held)]
 
 
 HEADING = """# Distillation
