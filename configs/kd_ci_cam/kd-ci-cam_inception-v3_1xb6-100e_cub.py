@@ -1,11 +1,10 @@
 # KD-CI-CAM of Inception v3 on CUB-200-2011: top-1 / GT-known localisation 76.27 / 95.34.
-_base_ = './ci-cam_inception-v3_1xb6-100e_cub.py'
+_base_ = ['./ci-cam_inception-v3_1xb6-100e_cub.py', '../_base_/models/kd-ci-cam.py']
 
 student = _base_.model
 student.head.context.update_rate = 0.015
 model = dict(
     _delete_=True,
-    type='mmext.Distiller',
     student=student,
     teachers=dict(
         cls=dict(
@@ -14,24 +13,7 @@ model = dict(
         loc=dict(
             model='configs/kd_ci_cam/loc-teacher_inception-v3_1xb6-100e_cub.py',
             checkpoint='work_dirs/loc-teacher_inception-v3_1xb6-100e_cub/epoch_65.pth')),
-    router=dict(type='mmext.SampleRouter'),
-    task_loss=0.2,
-    records=dict(
-        logits=dict(net='student', module='head.scores'),
-        cls_logits=dict(net='cls', module='head.scores'),
-        cam=dict(net='student', module='head.cam'),
-        loc_cam=dict(net='loc', module='head.cam')),
-    losses=dict(
-        loss_cls_kd=dict(  # probabilities where the divergence has their logarithm: as the authors train
-            loss=dict(type='mmext.TemperedKLLoss', tau=15.0, kl_input='prob'),
-            pred='logits',
-            target='cls_logits',
-            weight=0.8),
-        loss_loc_kd=dict(
-            loss=dict(type='mmext.SigmoidMapLoss', tau=15.0),
-            pred='cam',
-            target='loc_cam',
-            weight=0.8)))
+    **_base_.distillation)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

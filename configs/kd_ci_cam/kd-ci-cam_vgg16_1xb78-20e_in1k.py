@@ -1,11 +1,13 @@
 # KD-CI-CAM of VGG-16 on ImageNet: top-1 / GT-known localisation 51.35 / 67.39.
-_base_ = './ci-cam_vgg16_1xb80-20e_in1k.py'
+_base_ = ['./ci-cam_vgg16_1xb80-20e_in1k.py', '../_base_/models/kd-ci-cam.py']
 
 student = _base_.model
 student.head.context.update_rate = 0.001
+distillation = _base_.distillation
+distillation.losses.loss_cls_kd.loss.tau = 1.1
+distillation.losses.loss_loc_kd.loss.tau = 1.1
 model = dict(
     _delete_=True,
-    type='mmext.Distiller',
     student=student,
     teachers=dict(
         cls=dict(
@@ -14,24 +16,7 @@ model = dict(
         loc=dict(
             model='configs/kd_ci_cam/loc-teacher_vgg16_3xb12-20e_in1k.py',
             checkpoint='work_dirs/loc-teacher_vgg16_3xb12-20e_in1k/epoch_5.pth')),
-    router=dict(type='mmext.SampleRouter'),
-    task_loss=0.2,
-    records=dict(
-        logits=dict(net='student', module='head.scores'),
-        cls_logits=dict(net='cls', module='head.scores'),
-        cam=dict(net='student', module='head.cam'),
-        loc_cam=dict(net='loc', module='head.cam')),
-    losses=dict(
-        loss_cls_kd=dict(  # probabilities where the divergence has their logarithm: as the authors train
-            loss=dict(type='mmext.TemperedKLLoss', tau=1.1, kl_input='prob'),
-            pred='logits',
-            target='cls_logits',
-            weight=0.8),
-        loss_loc_kd=dict(
-            loss=dict(type='mmext.SigmoidMapLoss', tau=1.1),
-            pred='cam',
-            target='loc_cam',
-            weight=0.8)))
+    **distillation)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
