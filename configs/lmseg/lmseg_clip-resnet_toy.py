@@ -1,6 +1,9 @@
 # LMSeg on two halves of the toy scenes, one labelled with objects, the other with grounds. It is
 # evaluated on both and on `scenes`, a label space with all of them that it was never trained on.
-_base_ = ['../_base_/datasets/toy_ade20k.py', 'mmseg::_base_/default_runtime.py']
+_base_ = [
+    '../_base_/datasets/toy_ade20k.py', '../_base_/models/lmseg_toy.py',
+    '../_base_/schedules/lmseg_toy.py', 'mmseg::_base_/default_runtime.py'
+]
 
 classes = ('bar', 'disc', 'ring', 'star', 'triangle', 'brick', 'grass', 'sand', 'water')
 objects, grounds = classes[:5], classes[5:]
@@ -8,32 +11,18 @@ scenes = ('water', 'star', 'grass', 'disc', 'sand', 'ring', 'brick', 'triangle',
 palette = [(230, 25, 75), (60, 120, 216), (245, 130, 49), (250, 210, 60), (145, 60, 180), (140, 75, 60),
            (70, 140, 60), (210, 190, 130), (60, 140, 190)]
 
-channels = 64
 model = dict(
     type='mmext.LMSeg',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[122.7709, 116.7460, 104.0937],
-        std=[68.5005, 66.6322, 70.3232],
+        mean=_base_.mean,
+        std=_base_.std,
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
         size=(128, 128),
         test_cfg=dict(size_divisor=32)),
-    backbone=dict(
-        type='mmext.CLIPResNet',
-        depth=(1, 1, 1, 1),
-        base_channels=16,
-        # from scratch: norms are trained
-        norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False),
-    decode_head=dict(
-        type='mmext.LMSegHead',
-        in_channels=[64, 128, 256, 512],
-        feat_channels=channels,
-        out_channels=channels,
-        num_queries=20,
-        decoder=dict(layers=3, heads=4, drop_path_rate=0.)),
+    decode_head=_base_.head,
     text_encoder=dict(type='mmext.TextTable', path='{{fileDirname}}/toy_names_minilm.safetensors'),
     taxonomies=dict(
         objects=dict(classes=objects), grounds=dict(classes=grounds), scenes=dict(classes=scenes)),
@@ -121,18 +110,6 @@ val_evaluator = dict(
                 for name in ('objects', 'grounds', 'scenes')})
 test_evaluator = val_evaluator
 
-max_epochs = 24
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=8)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
-    clip_grad=dict(max_norm=1.0))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='PolyLR', power=0.9, eta_min=0., by_epoch=True, end=max_epochs, convert_to_iter_based=True)
-]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=True),

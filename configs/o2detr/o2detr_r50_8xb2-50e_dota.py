@@ -1,50 +1,22 @@
 # O2DETR, R50, DOTA-v1.0 tiles, 50 epochs. The paper's R101 model: 70.02 AP50.
-_base_ = ['mmrotate::_base_/datasets/dota.py', 'mmrotate::_base_/default_runtime.py']
+_base_ = [
+    '../_base_/models/rotated-detr_r50.py', 'mmrotate::_base_/datasets/dota.py',
+    'mmrotate::_base_/default_runtime.py'
+]
 
-dims = 256
-levels = 4
+dims, levels = _base_.dims, _base_.levels
 model = dict(
     type='mmext.O2DETR',
     num_queries=500,
-    num_feature_levels=levels,
     with_box_refine=False,
     as_two_stage=False,
-    box_space=dict(angle='wrap', sampling='exact'),
-    data_preprocessor=dict(
-        type='mmdet.DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=1,
-        boxtype2tensor=False),
-    backbone=dict(
-        type='mmdet.ResNet',
-        depth=50,
-        num_stages=4,
-        out_indices=(1, 2, 3),
-        frozen_stages=1,
-        norm_cfg=dict(type='BN', requires_grad=False),
-        norm_eval=True,
-        style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50')),
-    neck=dict(
-        type='mmdet.ChannelMapper',
-        in_channels=[512, 1024, 2048],
-        kernel_size=1,
-        out_channels=dims,
-        act_cfg=None,
-        norm_cfg=dict(type='GN', num_groups=32),
-        num_outs=levels),
-    encoder=dict(num_layers=6, embed_dims=dims),
+    encoder=dict(embed_dims=dims),
     decoder=dict(
-        num_layers=6,
-        return_intermediate=True,
         layer_cfg=dict(
             self_attn_cfg=dict(embed_dims=dims, num_heads=8, dropout=0.1),
             cross_attn_cfg=dict(embed_dims=dims, num_levels=levels),
-            ffn_cfg=dict(embed_dims=dims, feedforward_channels=1024, ffn_drop=0.1)),
-        post_norm_cfg=None),
-    positional_encoding=dict(num_feats=dims // 2, normalize=True, offset=-0.5),
+            ffn_cfg=dict(embed_dims=dims, feedforward_channels=1024, ffn_drop=0.1))),
+    positional_encoding=dict(offset=-0.5),
     bbox_head=dict(
         type='mmext.RotatedDeformableDETRHead',
         num_classes=15,
@@ -59,8 +31,7 @@ model = dict(
                 dict(type='mmdet.FocalLossCost', weight=2.0),
                 dict(type='mmext.RBoxL1Cost', weight=5.0),
                 dict(type='mmext.GDCost', weight=2.0),
-            ])),
-    test_cfg=dict(max_per_img=500))
+            ])))
 
 max_epochs = 50
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)

@@ -36,7 +36,7 @@ def _host_model(config: str, **test_cfg: Any) -> Any:
     head.num_classes = 5
     if 'bbox_head' in model:
         head.update(in_channels=16, feat_channels=16, stacked_convs=1, norm_cfg=dict(type='BN'))
-        model.test_cfg.update(score_thr=0., max_per_img=15, **test_cfg)
+        model.test_cfg.update(score_thr=0., nms_pre=200, max_per_img=15, **test_cfg)
     else:
         model.rpn_head.update(in_channels=16, feat_channels=16)
         model.roi_head.bbox_roi_extractor.out_channels = 16

@@ -16,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def _always(path: Path) -> bool:
-    """The first plug-in on every host, of the others a detector; the rest with -m slow."""
-    only = len(list(path.parent.glob('*_toy.py'))) == 1
+    """The first plug-in on every host, of the others their only own or a detector; the rest with -m slow."""
     method = path.parent.name
-    own = path.stem == f'{method.replace("_", "-")}_emov2_toy'
-    return (only or own or method == 'emov2' or f'atss_{method}' in path.name
+    names = [one.stem.replace('-', '_') for one in path.parent.glob('*_toy.py')]
+    own = [one for one in names if one.startswith(f'{method}_')] or names
+    only = own == [path.stem.replace('-', '_')]
+    common = path.stem == f'{method.replace("_", "-")}_emov2_toy'
+    return (only or common or method == 'emov2' or f'atss_{method}' in path.name
             or f'{method}_atss' in path.name)
 
 
@@ -35,15 +37,15 @@ _SEMI = ['train_dataloader.dataset.datasets.0.indices=[0,1,2,3]',
          'model.semi_train_cfg.cls_pseudo_thr=0.001']
 _CST = [*_SEMI, 'model.semi_train_cfg.burn_in_iters=2',
         'model.semi_train_cfg.pseudo_label_initial_score_thr=0.001']
-OWN = {'cst_atss_emov2_toy': _CST, 'cst_relation-detr_emov2_toy': _CST,
-       'cst-unweighted_atss_emov2_toy': _CST, 'two-pairs_atss_emov2_toy': _CST,
-       'mean-teacher_atss_emov2_toy': _SEMI,
-       'lmseg_clip-resnet_toy': [
-           'train_dataloader.sampler.batch_size=4',
+_HALVES = ['train_dataloader.sampler.batch_size=4',
            'train_dataloader.dataset.datasets.0.dataset.indices=[0,1,2,3,4]',
            'train_dataloader.dataset.datasets.1.dataset.indices=[5,6,7,8,9]',
            *(f'{phase}_dataloader.dataset.datasets.{index}.dataset.indices=[{index}]'
-             for phase in ('val', 'test') for index in range(3))],
+             for phase in ('val', 'test') for index in range(3))]
+OWN = {'cst_atss_emov2_toy': _CST, 'cst_relation-detr_emov2_toy': _CST,
+       'cst-unweighted_atss_emov2_toy': _CST, 'two-pairs_atss_emov2_toy': _CST,
+       'mean-teacher_atss_emov2_toy': _SEMI,
+       'lmseg_clip-resnet_toy': _HALVES, 'lmseg-panoptic_clip-resnet_toy': _HALVES,
        'metr_emov2_two-taxonomies_toy': [
            'train_dataloader.sampler.batch_size=4', 'train_dataloader.sampler.epoch_length=8'],
        'supervised_atss_emov2_toy': ['train_dataloader.dataset.indices=[0,1,2,3,4,5,6,7,8,9]'],

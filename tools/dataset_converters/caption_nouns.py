@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _nouns(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
     from mmext.datasets.nouns import COCO_SYNONYMS
     nouns, synonyms = list(args.classes), dict(COCO_SYNONYMS)
+    source = args.instances
     try:
         if args.instances is not None:
             nouns += [one['name'] for one in json.loads(args.instances.read_text('utf-8'))['categories']]
+        source = args.file
         if args.file is not None:
             for line in args.file.read_text('utf-8').splitlines():
                 noun, *others = line.strip().split('\t')
@@ -38,7 +40,7 @@ def _nouns(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
                     nouns.append(noun)
                     synonyms.update(dict.fromkeys(others, noun))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{args.instances or args.file}: {type(error).__name__}: {error}') from None
+        raise UserError(f'{source}: {type(error).__name__}: {error}') from None
     if not nouns:
         raise UserError('no nouns: give --classes, --instances or --file')
     return list(dict.fromkeys(nouns)), synonyms

@@ -113,6 +113,13 @@ mapillary = dict(type='mmseg.MapillaryDataset_v1', data_root='data/mapillary/',
                  metainfo=dict(classes=mapillary_names))
 unlabelled = [dict(type='mmext.Relabel', labels={65: 255})]
 
+
+def dataset(name, source, images, labels, pipeline):
+    return dict(
+        name=name,
+        dataset=dict(source, data_prefix=dict(img_path=images, seg_map_path=labels), pipeline=pipeline))
+
+
 batch_size = 2
 train_dataloader = dict(
     batch_size=batch_size,
@@ -126,30 +133,14 @@ train_dataloader = dict(
     dataset=dict(
         type='mmext.MultiDataset',
         datasets=[
-            dict(
-                name='ade20k',
-                dataset=dict(
-                    ade20k,
-                    data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-                    pipeline=train_pipeline(fractions(512), 2048, (512, 512), True))),
-            dict(
-                name='cityscapes',
-                dataset=dict(
-                    cityscapes,
-                    data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-                    pipeline=train_pipeline(fractions(1024), 4096, (512, 1024), False))),
-            dict(
-                name='cocostuff10k',
-                dataset=dict(
-                    cocostuff10k,
-                    data_prefix=dict(img_path='images/train2014', seg_map_path='annotations/train2014'),
-                    pipeline=train_pipeline(list(range(320, 961, 64)), 2560, (640, 640), True))),
-            dict(
-                name='mapillary',
-                dataset=dict(
-                    mapillary,
-                    data_prefix=dict(img_path='training/images', seg_map_path='training/v1.2/labels'),
-                    pipeline=train_pipeline(fractions(2048), 8192, (1280, 1280), True, unlabelled))),
+            dataset('ade20k', ade20k, 'images/training', 'annotations/training',
+                    train_pipeline(fractions(512), 2048, (512, 512), True)),
+            dataset('cityscapes', cityscapes, 'leftImg8bit/train', 'gtFine/train',
+                    train_pipeline(fractions(1024), 4096, (512, 1024), False)),
+            dataset('cocostuff10k', cocostuff10k, 'images/train2014', 'annotations/train2014',
+                    train_pipeline(list(range(320, 961, 64)), 2560, (640, 640), True)),
+            dataset('mapillary', mapillary, 'training/images', 'training/v1.2/labels',
+                    train_pipeline(fractions(2048), 8192, (1280, 1280), True, unlabelled)),
         ]))
 val_dataloader = dict(
     batch_size=1,
@@ -159,30 +150,13 @@ val_dataloader = dict(
     dataset=dict(
         type='mmext.MultiDataset',
         datasets=[
-            dict(
-                name='ade20k',
-                dataset=dict(
-                    ade20k,
-                    data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-                    pipeline=test_pipeline(512, 2048))),
-            dict(
-                name='cityscapes',
-                dataset=dict(
-                    cityscapes,
-                    data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-                    pipeline=test_pipeline(1024, 2048))),
-            dict(
-                name='cocostuff10k',
-                dataset=dict(
-                    cocostuff10k,
-                    data_prefix=dict(img_path='images/test2014', seg_map_path='annotations/test2014'),
-                    pipeline=test_pipeline(640, 2560))),
-            dict(
-                name='mapillary',
-                dataset=dict(
-                    mapillary,
-                    data_prefix=dict(img_path='validation/images', seg_map_path='validation/v1.2/labels'),
-                    pipeline=test_pipeline(2048, 2048, unlabelled))),
+            dataset('ade20k', ade20k, 'images/validation', 'annotations/validation',
+                    test_pipeline(512, 2048)),
+            dataset('cityscapes', cityscapes, 'leftImg8bit/val', 'gtFine/val', test_pipeline(1024, 2048)),
+            dataset('cocostuff10k', cocostuff10k, 'images/test2014', 'annotations/test2014',
+                    test_pipeline(640, 2560)),
+            dataset('mapillary', mapillary, 'validation/images', 'validation/v1.2/labels',
+                    test_pipeline(2048, 2048, unlabelled)),
         ]))
 test_dataloader = val_dataloader
 val_evaluator = dict(

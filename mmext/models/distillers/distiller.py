@@ -164,6 +164,7 @@ class Distiller(TeacherOwner, BaseModel):
         active = any(weights.values())
         routes = self.router(inputs, data_samples) if self.router is not None and active else None
         taught: Records = {}
+        reduced: set[str] = set()
         for position, (name, teacher) in enumerate(self.networks.items()):
             if not any(weights[loss] and self.records[one.target].net == name
                        for loss, one in self.pairings.items()):
@@ -176,7 +177,9 @@ class Distiller(TeacherOwner, BaseModel):
                         continue
                     part = part[chosen.to(part.device)]
                     samples = [one for one, keep in zip(samples, chosen.tolist()) if keep]
-                taught.update(teacher.run(part, samples, branch, self._reducers(name, len(part))))
+                reducers = self._reducers(name, len(part))
+                reduced.update(reducers)
+                taught.update(teacher.run(part, samples, branch, reducers))
         losses, learnt = self._run_student(inputs, data_samples, active)
         result = {name: scaled(value, self.task_loss) if 'loss' in name else value
                   for name, value in losses.items()}
@@ -185,7 +188,8 @@ class Distiller(TeacherOwner, BaseModel):
         for name, pairing in self.pairings.items():
             if name in result:
                 raise UserError(f"loss '{name}' has the name of one of the student's own losses")
-            result[name] = self._one_loss(name, pairing, weights[name], learnt, taught, routes, context)
+            result[name] = self._one_loss(name, pairing, weights[name], learnt, taught, routes,
+                                          dict(context, reduced=pairing.target in reduced))
         return result
 
     def _connect(self, name: str, learnt: Records) -> Any:
@@ -237,8 +241,7 @@ class Distiller(TeacherOwner, BaseModel):
                 pred[chosen.to(pred.device)]
             context = dict(context, data_samples=[
                 one for one, keep in zip(context['data_samples'], chosen.tolist()) if keep])
-        reduced = pairing.target in self._reducers(self.records[pairing.target].net, 0)
-        return pairing(self.losses[name], pred, target, dict(context, reduced=reduced)) * (weight * share)
+        return pairing(self.losses[name], pred, target, context) * (weight * share)
 
     def _reducers(self, net: str, batch: int) -> dict[str, Any]:
         """Of a teacher's records that only one loss sees: what that loss needs of them, if it says."""
