@@ -26,7 +26,10 @@ class DistillValLoop(ValLoop):
         evaluate: 'student' and names of teachers.
 
     Raises:
-        UserError: If the model has no teacher of that name.
+        UserError: If the model has no teacher of that name; before training starts.
+
+    Example:
+        >>> val_cfg = dict(type='mmext.DistillValLoop', evaluate=('student', 'big'))
     """
 
     def __init__(self, runner: Any, dataloader: Any, evaluator: Any, fp16: bool = False,
@@ -34,16 +37,20 @@ class DistillValLoop(ValLoop):
         super().__init__(runner, dataloader, evaluator, fp16)
         self.members = tuple(evaluate)
         self._fixed: dict[str, dict[str, Any]] = {}
-
-    def run(self) -> dict[str, Any]:
-        """Evaluate; the hooks see one validation with all metrics."""
-        runner, model = self.runner, self.runner.model
-        bare: Any = model.module if is_model_wrapper(model) else model
-        known = ['student', *getattr(bare, 'networks', {})]
+        known = ['student', *getattr(self._distiller, 'networks', {})]
         for member in self.members:
             if member not in known:
                 raise UserError(f"DistillValLoop: nothing called '{member}' to evaluate"
                                 f'{did_you_mean(member, known)} (choose from {", ".join(known)})')
+
+    @property
+    def _distiller(self) -> Any:
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    def run(self) -> dict[str, Any]:
+        """Evaluate; the hooks see one validation with all metrics."""
+        runner, model, bare = self.runner, self.runner.model, self._distiller
         runner.call_hook('before_val')
         runner.call_hook('before_val_epoch')
         model.eval()
