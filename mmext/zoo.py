@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from .catalogue import CATALOGUE, Entry
+from .catalogue import ALL_HOSTS, CATALOGUE, Entry
 from .errors import UserError, did_you_mean
 
 #: Where a number comes from: the authors (their re-run is of the released code, after the paper), or
@@ -239,10 +239,11 @@ def plugin_table(root: Path, entries: Iterable[Entry] = CATALOGUE) -> str:
         main = members[0]
         named = [entry for entry in members if entry.kind not in _SMALL_PARTS] or members[:1]
         rest = len(members) - len(named)
+        hosts = [host for host in ALL_HOSTS if any(host in entry.hosts for entry in members)]
         lines.append(_row([
             '<br>'.join(f'`mmext.{entry.name}`' for entry in named)
             + (f'<br>and {rest} part{"s" * (rest > 1)}' if rest else ''),
-            ', '.join(dict.fromkeys(entry.kind for entry in named)), ' '.join(main.hosts),
+            ', '.join(dict.fromkeys(entry.kind for entry in named)), ' '.join(hosts),
             f'[{main.paper.title}]({main.paper.url}), {main.paper.year}' if main.paper else '-',
             f'[{method}]({main.page})',
             _state(root, method)]))
