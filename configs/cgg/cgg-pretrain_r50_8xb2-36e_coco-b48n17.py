@@ -58,6 +58,8 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=(1024, 1024), crop_type='absolute', recompute_bbox=True,
          allow_negative_crop=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
+    # before the normalisation, as the authors do: padding is grey, not black
+    dict(type='Pad', size=(1024, 1024), pad_val=dict(img=128, masks=0, seg=255)),
     dict(type='PackDetInputs')
 ]
 train_dataloader = dict(

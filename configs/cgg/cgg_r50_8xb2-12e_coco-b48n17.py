@@ -43,6 +43,8 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=image_size, crop_type='absolute', recompute_bbox=True,
          allow_negative_crop=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True, keep_empty=False),
+    # before the normalisation, as the authors do: padding is grey, not black
+    dict(type='Pad', size=image_size, pad_val=dict(img=128, masks=0, seg=255)),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'caption_ids',

@@ -34,6 +34,8 @@ train_pipeline = [
     dict(type='RandomResize', scale=image_size, ratio_range=(0.1, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=image_size, crop_type='absolute', recompute_bbox=True,
          allow_negative_crop=True),
+    # before the normalisation, as the authors do: padding is grey, not black
+    dict(type='Pad', size=image_size, pad_val=dict(img=128, masks=0, seg=255)),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'caption_ids',

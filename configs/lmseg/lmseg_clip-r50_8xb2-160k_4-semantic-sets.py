@@ -1,5 +1,5 @@
 # LMSeg, CLIP's ResNet-50, trained on ADE20K, Cityscapes, COCO-Stuff-10k and Mapillary Vistas at once,
-# each with its own augmentation. ADE20K 45.25 mIoU in the authors' log.
+# each with its own augmentation. ADE20K 45.25 mIoU in the authors' log, presumably of this network.
 _base_ = [
     '../_base_/multi_dataset/lmseg_semantic.py', 'mmseg::_base_/default_runtime.py',
     'mmseg::_base_/schedules/schedule_160k.py'

@@ -81,6 +81,10 @@ class CGGConverter(Converter):
         if words is not None:
             given['_words'] = tuple(words.shape)
         target = self._known('target', target, self.targets)
+        classifier = state.get(f'{prefix}cls_embed.weight')
+        if target == 'mask2former' and classifier is not None:
+            # A class-agnostic model has one class, all of them things.
+            given.setdefault('num_things_classes', len(classifier) - 1 - given.get('num_stuff_classes', 0))
         cfg, converted = super().convert(given, state, constructor, target, report)
         if target == 'mask2former' or constructor == _FUSION:
             return cfg, converted
@@ -121,8 +125,15 @@ class CGGConverter(Converter):
         if constructor == _HEAD:
             return head
         test = dict(head.pop('test_cfg') or {}, instance_on=True, panoptic_on=False)
+        kind: dict[str, Any] = dict(type='mmext.CGG')
+        if target == 'mask2former':
+            kind = dict(type='mmdet.Mask2Former', panoptic_fusion_head=dict(
+                type='mmdet.MaskFormerFusionHead', num_things_classes=head['num_things_classes'],
+                num_stuff_classes=head['num_stuff_classes'], loss_panoptic=None))
+            test = dict(dict(max_per_image=100, iou_thr=0.8, filter_low_score=True), **test,
+                        semantic_on=False)
         return dict(
-            type='mmext.CGG',
+            **kind,
             data_preprocessor=dict(
                 type='mmdet.DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
                 bgr_to_rgb=True, pad_size_divisor=32, pad_mask=True),

@@ -13,6 +13,7 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from ..errors import UserError, did_you_mean
 from ..models.language import WordPiece, read_table
 from ..registry import DATASETS, TRANSFORMS
+from .categories import number_by_class
 from .nouns import NounFinder
 
 
@@ -61,13 +62,22 @@ class _Captions:
     def __init__(self, *args: Any, caption_file: str, nouns: Sequence[str] | None = None,
                  **kwargs: Any) -> None:
         self.caption_file, self.nouns = caption_file, nouns
+        self._numbered = False
         super().__init__(*args, **kwargs)
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """See the host; labels are places in ``metainfo.classes``, not in the file: those of the head."""
+        if not self._numbered:
+            number_by_class(self)
+            self._numbered = True
+        return super().parse_data_info(raw_data_info)  # type: ignore[misc]
 
     def load_data_list(self) -> list[dict]:
         """The host's list; every image has ``captions``, a list of sentences with their nouns.
 
         Raises:
-            UserError: If an image has no caption, or the file is no caption file.
+            UserError: If an image has no caption, a class is no category of the annotations, or the file
+                is no caption file.
         """
         path = Path(self.caption_file)
         if not path.is_absolute() and not path.is_file():

@@ -35,6 +35,12 @@ def singular(word: str) -> str:
     return word
 
 
+def plurals(word: str) -> list[str]:
+    """English plurals that the word may have."""
+    return [plural for plural, one in _IRREGULAR.items() if one == word] + [f'{word}s', f'{word}es'] + (
+        [f'{word[:-1]}ies'] if word.endswith('y') else [])
+
+
 class NounFinder:
     """Finds nouns of a list in sentences.
 
@@ -50,12 +56,14 @@ class NounFinder:
     def __init__(self, nouns: Iterable[str], synonyms: Mapping[str, str] = COCO_SYNONYMS) -> None:
         nouns = list(nouns)
         self._known: dict[tuple[str, ...], str] = {}
-        for noun in nouns:
-            for form in (_words(noun), [singular(word) for word in _words(noun)]):
-                self._known.setdefault(tuple(form), noun)
-        for word, noun in synonyms.items():
-            if noun in nouns:
-                self._known.setdefault(tuple(_words(word)), noun)
+        forms = [(_words(noun), noun) for noun in nouns]
+        forms += [([singular(word) for word in words], noun) for words, noun in forms]
+        forms += [(_words(word), noun) for word, noun in synonyms.items() if noun in nouns]
+        for form, noun in forms:
+            self._known.setdefault(tuple(form), noun)
+        for form, noun in forms:  # of what is sought: 'horses' alone could be of a 'hors'
+            for last in plurals(form[-1]) if form else ():
+                self._known.setdefault((*form[:-1], last), noun)
         self._longest = max(map(len, self._known), default=0)
 
     def __call__(self, caption: str) -> list[str]:

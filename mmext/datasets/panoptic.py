@@ -8,9 +8,10 @@ import numpy as np
 from mmdet.datasets import CocoPanopticDataset
 from mmdet.datasets.transforms import LoadAnnotations, LoadPanopticAnnotations
 
-from ..errors import UserError, did_you_mean
+from ..errors import UserError
 from ..evaluation.metrics.panoptic_metric import colour_ids
 from ..registry import DATASETS, TRANSFORMS
+from .categories import number_by_class
 
 
 @DATASETS.register_module()
@@ -53,13 +54,7 @@ class PanopticDataset(CocoPanopticDataset):
 
     def _prepare(self) -> None:
         """Labels by category, and the file of every image's segments."""
-        ids = {one['name']: one['id'] for one in self.coco.dataset['categories']}
-        classes = self.metainfo['classes']
-        for name in classes:
-            if name not in ids:
-                raise UserError(f"{self.ann_file} has no category '{name}'{did_you_mean(name, ids)}")
-        self.cat_ids = [ids[name] for name in classes]
-        self.cat2label = {number: label for label, number in enumerate(self.cat_ids)}
+        number_by_class(self)
         self._files = {one['image_id']: one['file_name'] for one in self.coco.dataset['annotations']}
 
 

@@ -16,7 +16,9 @@ class DistillValLoop(ValLoop):
     """Evaluates the student of a :class:`mmext.Distiller` and, beside it, its teachers.
 
     The student's metrics keep their names, so ``save_best`` works; a teacher's get its name in front:
-    ``big/coco/bbox_mAP``. Teachers do not change: each is evaluated in the first validation only.
+    ``big/coco/bbox_mAP``. Teachers do not change, so each is evaluated in the first validation only; one
+    that is run in train mode has moving batch statistics and is evaluated in all. A teacher whose config
+    has no data preprocessor gets the student's images.
 
     Args:
         runner: The runner.
@@ -59,13 +61,14 @@ class DistillValLoop(ValLoop):
             if member == 'student':
                 metrics.update(self._evaluate())
                 continue
-            if member not in self._fixed:
+            network = bare.networks[member]
+            if member not in self._fixed or network.module.training:
                 bare.prepare_teachers()
-                runner.model = bare.networks[member].module
-                try:
-                    self._fixed[member] = self._evaluate()
-                finally:
-                    runner.model = model
+                with network.evaluated(bare.data_preprocessor) as runner.model:
+                    try:
+                        self._fixed[member] = self._evaluate()
+                    finally:
+                        runner.model = model
             metrics.update({f'{member}/{name}': value for name, value in self._fixed[member].items()})
         runner.call_hook('after_val_epoch', metrics=metrics)
         runner.call_hook('after_val')

@@ -38,6 +38,14 @@ def test_every_listed_word_is_found_once(words: list[str]) -> None:
     assert found == list(dict.fromkeys(word for word in words if word in ('star', 'ring', 'disc')))
 
 
+@pytest.mark.parametrize(('plural', 'noun'), [
+    ('horses', 'horse'), ('vases', 'vase'), ('suitcases', 'suitcase'), ('purses', 'handbag'),
+    ('cookies', 'cookie'), ('ponies', 'pony'), ('buses', 'bus'), ('dishes', 'dish'), ('skis', 'skis'),
+    ('teddy bears', 'teddy bear'), ('wolves', 'wolf'), ('giraffes', 'giraffe'), ('glasses', 'glass')])
+def test_plurals(plural: str, noun: str) -> None:
+    assert NounFinder([noun])(f'Two {plural} there') == [noun]
+
+
 def _file(path: Path, annotations: list[dict]) -> str:
     path.write_text(json.dumps(dict(images=[dict(id=1)], annotations=annotations)))
     return str(path)
@@ -111,6 +119,26 @@ def test_unknown_things_are_void_and_named_in_captions(toy_root: Path) -> None:
         named += bool(unknown)
         assert set(MergeClasses()(loaded)['gt_bboxes_labels'].tolist()) <= {0}
     assert 0 < named < len(data)
+
+
+def test_labels_are_the_places_in_the_classes(toy_root: Path) -> None:
+    """Of the head, which reads them as places in base_classes; the file has another order."""
+    def data(*classes: str) -> CaptionCocoDataset:
+        return CaptionCocoDataset(
+            ann_file='annotations/instances_train.json', caption_file='annotations/captions_train.json',
+            data_root=str(toy_root / 'coco'), data_prefix=dict(img='train/'), nouns=['bar'], pipeline=[],
+            metainfo=dict(classes=classes), filter_cfg=dict(filter_empty_gt=False))
+
+    ahead, back = data('bar', 'star'), data('star', 'bar')
+    swapped = 0
+    for index in range(len(ahead)):
+        one, other = ([instance['bbox_label'] for instance in each.get_data_info(index)['instances']]
+                      for each in (ahead, back))
+        assert one == [1 - label for label in other]
+        swapped += len(one)
+    assert swapped
+    with pytest.raises(UserError, match="no category 'stra'; did you mean star"):
+        data('bar', 'stra').full_init()
 
 
 def test_an_image_without_a_caption(toy_root: Path) -> None:

@@ -141,3 +141,16 @@ def _inference(case: Case) -> dict[str, Tensor]:
             found |= {f'{prefix}.labels': own, f'{prefix}.masks': result.masks,
                       f'{prefix}.bboxes': torch.cat([result.bboxes, result.scores[:, None]], dim=1)}
     return found
+
+
+@pytest.mark.parametrize('classes', [1, 3])
+def test_a_first_stage_is_a_whole_detector_of_the_host(classes: int) -> None:
+    """With the linear classifier, which tells how many classes there are."""
+    official = {'panoptic_head.cls_embed.weight': torch.rand(classes + 1, 256),
+                'panoptic_head.cls_embed.bias': torch.rand(classes + 1)}
+    cfg, state = convert('cgg', {}, official, 'coco_b48n17', 'mask2former')
+    model: Any = MODELS.build(ConfigDict(cfg))
+    assert type(model).__name__ == 'Mask2Former' and model.panoptic_fusion_head.num_classes == classes
+    found = model.load_state_dict(state, strict=False)
+    assert not found.unexpected_keys
+    assert torch.equal(model.panoptic_head.cls_embed.weight, official['panoptic_head.cls_embed.weight'])

@@ -53,6 +53,8 @@ def check_schedule(cfg: Mapping[str, Any]) -> Iterator[Problem]:
         if isinstance(value, float) and value.is_integer():  # the loops take 3e4
             value = int(value)
         yield from _whole(f'train_cfg.{key}', value, 1)
+    if epochs is None and iters is not None:
+        yield from _check_distillation(cfg.get('model'))
     for path, scheduler in _schedulers('param_scheduler', cfg.get('param_scheduler')):
         by_epoch = scheduler.get('by_epoch', True)
         if by_epoch and epochs is None and iters is not None \
@@ -75,6 +77,17 @@ def check_schedule(cfg: Mapping[str, Any]) -> Iterator[Problem]:
                           'training: never reached', 'warning')
         if isinstance(begin, int) and begin < length:
             yield from _check_decay(path, scheduler, begin, length, unit)
+
+
+def _check_distillation(model: Any) -> Iterator[Problem]:
+    """Weights of a Distiller's losses that wait for an epoch which never comes."""
+    losses = model.get('losses') if isinstance(model, Mapping) else None
+    for name, loss in losses.items() if isinstance(losses, Mapping) else ():
+        schedule = loss.get('schedule') if isinstance(loss, Mapping) else None
+        if isinstance(schedule, Mapping) and schedule.get('by_epoch'):
+            yield Problem(f'model.losses.{name}.schedule.by_epoch', 'counts epochs, but the training loop '
+                          'counts iterations: the weight never changes',
+                          suggestion='give begin and end in iterations')
 
 
 def _check_decay(path: str, scheduler: Mapping[str, Any], begin: int, length: int,

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop
 
 from ...errors import UserError
 from ...registry import HOOKS
@@ -20,10 +21,11 @@ class DistillScheduleHook(Hook):
     Args:
         begin: First iteration (or epoch) that distils.
         end: First one that does not any more; None: until the end of the training.
-        by_epoch: Count epochs.
+        by_epoch: Count epochs; for epoch-based loops.
 
     Raises:
-        UserError: If ``end`` is not after ``begin``, or the model is no Distiller.
+        UserError: If ``end`` is not after ``begin``, the model is no Distiller, or ``by_epoch`` is set in a
+            loop that counts iterations only.
     """
 
     priority = 'NORMAL'
@@ -37,6 +39,9 @@ class DistillScheduleHook(Hook):
         """Refuse other models before any work."""
         if not hasattr(self._bare(runner), 'distilling'):
             raise UserError(f'DistillScheduleHook: {type(self._bare(runner)).__name__} is no mmext.Distiller')
+        if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise UserError('DistillScheduleHook: by_epoch=True, but the loop counts iterations only: give '
+                            'begin and end in iterations')
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Set the switch."""

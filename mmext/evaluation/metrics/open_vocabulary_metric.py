@@ -16,6 +16,7 @@ from mmengine.evaluator import BaseMetric
 
 from ...errors import UserError, did_you_mean
 from ...registry import METRICS
+from ..arrays import as_array
 from .coco_metric import CocoMetric
 
 _ALL = 'all'
@@ -83,19 +84,20 @@ class OpenVocabularyMetric(BaseMetric):
                 labels are the data set's.
         """
         for sample in data_samples:
+            kept = {}
             for key, part in self._prepared().items():
                 field = 'pred_instances' if key == _ALL else f'{key}_instances'
                 if field in sample:
-                    part.add(sample, sample[field])
-            self.results.append(None)
+                    kept[key] = part.rows(sample, sample[field])
+            self.results.append(kept)  # one for each image: processes' surplus ones are cut off at the end
 
-    def evaluate(self, size: int) -> dict[str, float]:
-        """All figures of the ``size`` images of the data set."""
+    def compute_metrics(self, results: list[dict[str, list]]) -> dict[str, float]:
+        """All figures of the images."""
         figures: dict[str, float] = {}
         for key, part in self._prepared().items():
-            values = part.evaluate(size)
-            if values is None:
+            if not any(key in one for one in results):
                 continue
+            values = part.evaluate([row for one in results for row in one.get(key, ())])
             if key != _ALL:
                 figures[f'constrained_{key}'] = _mean(list(values.values()))
                 continue
@@ -105,13 +107,7 @@ class OpenVocabularyMetric(BaseMetric):
                     [value for one, value in values.items() if (one in self.base_classes) is own])
             if self.classwise:
                 figures.update({f'{one}_AP50': value for one, value in values.items()})
-        self.results.clear()
-        prefix = f'{self.prefix}/' if self.prefix else ''
-        return {f'{prefix}{name}': value for name, value in figures.items()}
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Not used: :meth:`evaluate` asks COCO's metric part by part."""
-        return {}
+        return figures
 
 
 class _Part:
@@ -142,30 +138,27 @@ class _Part:
         self.metric = CocoMetric(str(part), metric=metric, classwise=True, iou_thrs=0.5,
                                  metric_items=['mAP'])
         self.metric.dataset_meta = dict(classes=self.names)
-        self.seen = False
 
-    def add(self, sample: dict, found: dict) -> None:
-        """The instances ``found`` on an image."""
-        self.seen = True
+    def rows(self, sample: dict, found: dict) -> list:
+        """What COCO's metric keeps of the instances ``found`` on an image; nothing of other images."""
         if sample['img_id'] not in self.images:
-            return
-        labels = self._label[np.asarray(found['labels'])]
+            return []
+        labels = self._label[as_array(found['labels'])]
         keep = labels >= 0
-        kept = {key: value[keep] for key, value in found.items() if key != 'labels'}
+        kept = {key: [one for one, own in zip(value, keep) if own] if isinstance(value, list)
+                else as_array(value)[keep] for key, value in found.items() if key != 'labels'}
         self.metric.process({}, [dict(img_id=sample['img_id'], ori_shape=sample['ori_shape'],
                                       pred_instances=dict(kept, labels=labels[keep]))])
+        rows = list(self.metric.results)
+        self.metric.results.clear()
+        return rows
 
-    def evaluate(self, size: int) -> dict[str, float] | None:
-        """AP50 by class; NaN for a class without ground truth; None if nothing was asked."""
-        if not self.seen:
-            return None
-        self.seen = False
+    def evaluate(self, rows: list) -> dict[str, float]:
+        """AP50 by class; NaN for a class without ground truth."""
         if not self.images:
             return dict.fromkeys(self.names, float('nan'))
-        figures = self.metric.evaluate(min(size, len(self.images)))
-        return {name: next(float(value) for key, value in figures.items()
-                           if key.endswith(f'/{name}_precision') or key.endswith(f'_{name}_precision'))
-                for name in self.names}
+        figures = self.metric.compute_metrics(rows)
+        return {name: float(figures[f'{name}_precision']) for name in self.names}
 
 
 def _mean(values: list[float]) -> float:

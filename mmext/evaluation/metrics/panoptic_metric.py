@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 
 from ...errors import UserError, did_you_mean
 from ...registry import METRICS
+from ..arrays import as_array
 
 _CROWD, _VOID = -2, -1
 
@@ -118,7 +119,7 @@ class PanopticMetric(BaseMetric):
             picture = mmcv.imread(str(path), channel_order='rgb') if path.is_file() else None
             if picture is None:
                 raise UserError(f"there is no picture of segments '{path}'; is seg_prefix right?")
-            codes = np.asarray(sample['pred_panoptic_seg']['sem_seg']).squeeze()
+            codes = as_array(sample['pred_panoptic_seg']['sem_seg']).squeeze()
             if codes.shape != picture.shape[:2]:
                 raise UserError(f'{path} is {picture.shape[1]} x {picture.shape[0]}, the prediction '
                                 f'{codes.shape[1]} x {codes.shape[0]}')

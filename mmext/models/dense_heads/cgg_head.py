@@ -5,12 +5,14 @@ Shapes: L decoder outputs, B images, Q queries, D text channels, T tokens, K cla
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -137,6 +139,20 @@ class CGGHead(Mask2FormerHead):
                 raise UserError(f'CGGHead: num_tokens={len(self.word_embeddings)}, but {self.words.path} has '
                                 f'{len(table)}')
             self.word_embeddings.copy_(table)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """A checkpoint's embeddings are of the names that it was trained with: those of ours are made anew.
+
+        Without a language, or where its file is not there, the checkpoint's are taken.
+        """
+        key = f'{prefix}class_embeddings'
+        if key in state_dict and self.language_cfg is not None:
+            try:
+                state_dict = {**state_dict, key: self.language.embed(self.classes).to(state_dict[key])}
+            except UserError as error:
+                print_log(f'the embeddings of the classes are those of the checkpoint, whatever their names '
+                          f'were: {error}', logger='current', level=logging.WARNING)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def words(self) -> WordEmbeddings:

@@ -204,7 +204,7 @@ class TeacherCache:
                 key = f'{name}#{index}' if isinstance(value, list) else name
                 kept = one.detach().to('cpu', self.dtype or one.dtype)
                 for image, entry in enumerate(entries):
-                    entry[key] = kept[image].clone()
+                    entry[key] = kept[image].clone(memory_format=torch.contiguous_format)
         return entries
 
     def _verify(self, again: Records, kept: Records) -> None:
@@ -242,9 +242,7 @@ def _read(path: Path) -> Entry | None:
 
 def _joined(entries: list[Entry], device: torch.device) -> Records:
     result: Records = {}
-    for key in entries[0]:
-        if key == _VIEW:
-            continue
+    for key in sorted((key for key in entries[0] if key != _VIEW), key=_place):  # files have t#10 before t#2
         value = torch.stack([entry[key] for entry in entries]).to(device)
         name, several, _ = key.partition('#')
         if several:
@@ -252,3 +250,8 @@ def _joined(entries: list[Entry], device: torch.device) -> Records:
         else:
             result[key] = value
     return result
+
+
+def _place(key: str) -> tuple[str, int]:
+    name, _, number = key.partition('#')
+    return name, int(number or 0)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from mmext.errors import UserError, did_you_mean
 from mmext.registry import MODELS, TASK_UTILS
 
-from .frozen_network import TeacherOwner
+from .frozen_network import TeacherOwner, network_cfg
 from .pairing import Pairing, scaled
 from .recorder import Record, Recorder
-from .teacher import CALLS, Teacher, network_cfg
+from .teacher import CALLS, Teacher
 
 Records = dict[str, Any]
 
@@ -162,7 +162,7 @@ class Distiller(TeacherOwner, BaseModel):
         """
         weights = {name: one.weight() if self.distilling else 0. for name, one in self.pairings.items()}
         active = any(weights.values())
-        routes = self.router(inputs, data_samples) if self.router is not None and active else None
+        routes = self._routes(inputs, data_samples) if active else None
         taught: Records = {}
         reduced: set[str] = set()
         for position, (name, teacher) in enumerate(self.networks.items()):
@@ -180,17 +180,30 @@ class Distiller(TeacherOwner, BaseModel):
                 reducers = self._reducers(name, len(part))
                 reduced.update(reducers)
                 taught.update(teacher.run(part, samples, branch, reducers))
-        losses, learnt = self._run_student(inputs, data_samples, active)
+        # Recorded even while nothing is learnt from it: every trained part is to have a gradient.
+        losses, learnt = self._run_student(inputs, data_samples)
         result = {name: scaled(value, self.task_loss) if 'loss' in name else value
                   for name, value in losses.items()}
-        learnt.update({name: self._connect(name, learnt) for name in self.connected if active})
-        context: Records = dict(inputs=inputs, data_samples=data_samples, losses=losses)
+        learnt.update({name: self._connect(name, learnt) for name in self.connected})
+        shared: Records = {}
         for name, pairing in self.pairings.items():
             if name in result:
                 raise UserError(f"loss '{name}' has the name of one of the student's own losses")
-            result[name] = self._one_loss(name, pairing, weights[name], learnt, taught, routes,
-                                          dict(context, reduced=pairing.target in reduced))
+            part, samples = _branch(inputs, data_samples, self._student_branch(pairing), self.task_branch)
+            result[name] = self._one_loss(name, pairing, weights[name], learnt, taught, routes, dict(
+                inputs=part, data_samples=samples, losses=losses, shared=shared,
+                reduced=pairing.target in reduced))
         return result
+
+    def _routes(self, inputs: Any, data_samples: Any) -> Tensor | None:
+        if self.router is None:
+            return None
+        if isinstance(inputs, Mapping):
+            raise UserError('router= needs data without branches')
+        return self.router(inputs, data_samples)
+
+    def _student_branch(self, pairing: Pairing) -> str | None:
+        return self.records[self.connected.get(pairing.pred, pairing.pred)].branch
 
     def _connect(self, name: str, learnt: Records) -> Any:
         try:
@@ -202,22 +215,17 @@ class Distiller(TeacherOwner, BaseModel):
     def _branches(self, net: str) -> list[str | None]:
         return list(dict.fromkeys(one.branch for one in self.records.values() if one.net == net))
 
-    def _run_student(self, inputs: Any, data_samples: Any, active: bool) -> tuple[dict, Records]:
+    def _run_student(self, inputs: Any, data_samples: Any) -> tuple[dict, Records]:
         losses: dict[str, Any] = {}
         learnt: Records = {}
-        branches = self._branches('student') if active else []
+        branches = self._branches('student')
         task = self.task_branch if isinstance(inputs, Mapping) and self.task_branch in branches else None
-        todo = list(dict.fromkeys([*branches, *([task] if self.task_loss is not None else [])]))
-        for branch in todo:
+        for branch in dict.fromkeys([*branches, *([task] if self.task_loss is not None else [])]):
             part, samples = _branch(inputs, data_samples, branch, self.task_branch)
             own = self.task_loss is not None and branch == task
-            call = 'loss' if own else self.student_call
-            if active:
-                with self._recorder.recording(self.student, branch) as records:
-                    found = self._call_student(call, part, samples)
-                learnt.update(records)
-            else:
-                found = self._call_student(call, part, samples)
+            with self._recorder.recording(self.student, branch) as records:
+                found = self._call_student('loss' if own else self.student_call, part, samples)
+            learnt.update(records)
             if own:
                 losses = found
         return losses, learnt
@@ -230,7 +238,7 @@ class Distiller(TeacherOwner, BaseModel):
     def _one_loss(self, name: str, pairing: Pairing, weight: float, learnt: Records, taught: Records,
                   routes: Tensor | None, context: dict) -> Tensor:
         if not weight or pairing.target not in taught:
-            return self._zero(name)
+            return self._zero(name, learnt[pairing.pred])
         share = 1.
         pred, target = learnt[pairing.pred], taught[pairing.target]
         if routes is not None:
@@ -239,7 +247,8 @@ class Distiller(TeacherOwner, BaseModel):
                 share = float(chosen.float().mean())
             pred = [one[chosen.to(one.device)] for one in pred] if isinstance(pred, list) else \
                 pred[chosen.to(pred.device)]
-            context = dict(context, data_samples=[
+            images = context['inputs']
+            context = dict(context, inputs=images[chosen.to(images.device)], data_samples=[
                 one for one, keep in zip(context['data_samples'], chosen.tolist()) if keep])
         return pairing(self.losses[name], pred, target, context) * (weight * share)
 
@@ -256,14 +265,10 @@ class Distiller(TeacherOwner, BaseModel):
                 found[pairing.target] = loss.reducer(batch)
         return found
 
-    def _zero(self, name: str) -> Tensor:
+    def _zero(self, name: str, pred: Any) -> Tensor:
         """Nothing, with a gradient to every trained part: the keys stay, and DDP misses no parameter."""
-        parts = [*self.losses[name].parameters()]
-        if self.pairings[name].pred in self.connected:
-            parts += [*self.connectors[self.pairings[name].pred].parameters()]
-        total = sum((one.sum() * 0 for one in parts), torch.zeros(()))
-        first = next(self.student.parameters())
-        return total.to(first.device) if isinstance(total, Tensor) else first.new_zeros(())
+        parts = [*(pred if isinstance(pred, list) else [pred]), *self.losses[name].parameters()]
+        return torch.stack([one.flatten()[:0].sum().float() for one in parts]).sum()
 
     # ------------------------------------------------------------------------------------ the rest
 

@@ -132,18 +132,24 @@ class Recorder:
         known = {path: count for (of, path), count in self._expected.items() if of == branch}
         handles = []
 
-        def hook(tape: _Tape, path: str, args: Any, output: Any) -> None:
+        def keep(tape: _Tape, path: str, value: Any) -> None:
             record = tape.record
             number = tape.calls[path]
             tape.calls[path] += 1
             if record.call is None or record.call == number:
-                value = (args[0] if args else None) if record.source == 'input' else output
                 found = _tensors(record, value)
                 if record.name in reduce:
                     found = [reduce[record.name](tensor) for tensor in found]
                 tape.values += [(tensor.clone() if record.clone else tensor, tensor._version)
                                 for tensor in found]
-            total[path, record.name] += 1
+
+        def before(tape: _Tape, path: str, args: Any) -> None:  # the module may change its input in place
+            keep(tape, path, args[0] if args else None)
+
+        def after(tape: _Tape, path: str, output: Any) -> None:
+            if tape.record.source == 'output':
+                keep(tape, path, output)
+            total[path, tape.record.name] += 1
             if early_stop and known and all(
                     total[one, each.record.name] >= known.get(one, 1)
                     for each in tapes for one in self.paths[each.record.name]):
@@ -153,8 +159,11 @@ class Recorder:
         try:
             for tape in tapes:
                 for path in self.paths[tape.record.name]:
+                    if tape.record.source == 'input':
+                        handles.append(modules[path].register_forward_pre_hook(
+                            lambda _, args, tape=tape, path=path: before(tape, path, args)))
                     handles.append(modules[path].register_forward_hook(
-                        lambda _, args, output, tape=tape, path=path: hook(tape, path, args, output)))
+                        lambda _, args, output, tape=tape, path=path: after(tape, path, output)))
             with suppress(AllRecorded):
                 yield result
         finally:
@@ -200,7 +209,9 @@ def _value(tape: _Tape) -> Tensor | list[Tensor]:
     if not record.clone:
         for tensor, version in tape.values:
             if tensor._version != version:
-                raise UserError(f"record '{record.name}': the module after '{record.module}' of {record.net} "
-                                'changed it in place: record that module, or give clone=True')
+                who = f"'{record.module}' or one after it" if record.source == 'input' else \
+                    f"the module after '{record.module}'"
+                raise UserError(f"record '{record.name}': {who} of {record.net} changed it in place: record "
+                                'that module, or give clone=True')
     tensors = [tensor for tensor, _ in tape.values]
     return tensors[0] if len(tensors) == 1 and not record.several else tensors

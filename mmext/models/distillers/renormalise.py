@@ -27,7 +27,7 @@ class Renormalise:
         if not hasattr(wanted, 'mean'):
             raise UserError(f"teacher '{name}': own_preprocessor=True, but its config has no "
                             'data_preprocessor with mean and std')
-        self.given: Any = given
+        self.given: Any = getattr(given, 'data_preprocessor', given)  # that of branches has one inside
         self.wanted: Any = wanted
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -23,10 +22,6 @@ from .renormalise import Renormalise
 
 CALLS = ('extract_feat', 'tensor', 'loss', 'predict')
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
-_SEED = 0  # of random teachers
-_KEYS = ('model', 'checkpoint', 'random', 'strict', 'call', 'dtype', 'early_stop', 'mode',
-         'own_preprocessor', 'cache')
-
 
 class Teacher(FrozenNetwork):
     """A network that is run under ``no_grad`` and recorded.
@@ -36,7 +31,7 @@ class Teacher(FrozenNetwork):
         model: Config of the network, or path of a config file (``mmdet::atss/....py`` is a host's).
         checkpoint: Its weights.
         random: Allow a teacher without weights.
-        strict: False lets the file lack weights of modules that nothing recorded lies in or after.
+        strict: False lets the file lack weights of modules that run after everything recorded.
         call: How it is run: 'extract_feat', 'tensor', 'loss' or 'predict'.
         dtype: 'fp32', 'bf16' or 'fp16' for autocast; None leaves it to the run's own precision.
         early_stop: End the pass when all records are there.
@@ -49,6 +44,8 @@ class Teacher(FrozenNetwork):
     Raises:
         UserError: On an unknown key or value.
     """
+
+    keys = (*FrozenNetwork.keys, 'strict', 'call', 'dtype', 'early_stop', 'mode', 'own_preprocessor', 'cache')
 
     def __init__(self, name: str, model: Any, checkpoint: str | None = None, random: bool = False,
                  strict: bool = True, call: str = 'tensor', dtype: str | None = None,
@@ -65,34 +62,21 @@ class Teacher(FrozenNetwork):
             given = "mode='train'" if mode == 'train' else f"call='{call}'"
             raise UserError(f"teacher '{name}': cache= does not go with {given}: what it says depends on "
                             'more than the picture')
-        with torch.random.fork_rng():  # random weights are the same in a resumed run
-            torch.manual_seed(_SEED)
-            super().__init__(name, network_cfg(model), checkpoint, random)
+        super().__init__(name, model, checkpoint, random)
         self.strict, self.call, self.early_stop = strict, call, early_stop
         self.dtype = _DTYPES[dtype] if dtype else None
         self.module.train(mode == 'train')
         self.recorder = Recorder(self.module, [])
         self.own_preprocessor = own_preprocessor
         self._renormalise: Renormalise | None = None
+        self._lost: dict[str, str] = {}  # modules without weights in the file, and the first one missing
+        self._trusted: set[str | None] = set()  # branches whose first pass needed none of them
 
     def gets(self, preprocessor: nn.Module | None) -> None:
         """Say which data preprocessor made the images that it is given: the student's."""
         if self.own_preprocessor:
             own = getattr(self.module, 'data_preprocessor', None)
             self._renormalise = Renormalise(self.name, preprocessor, own)
-
-    @classmethod
-    def from_cfg(cls, name: str, cfg: Mapping[str, Any]) -> Teacher:
-        """The teacher of ``dict(model=..., checkpoint=..., ...)``."""
-        for key in cfg:
-            if key not in _KEYS:
-                raise UserError(f"teacher '{name}' has the unknown key '{key}'{did_you_mean(key, _KEYS)}")
-        if 'model' not in cfg:
-            raise UserError(f"teacher '{name}' has no model=dict(...)")
-        return cls(name, **cfg)
-
-    def __deepcopy__(self, memo: dict) -> Teacher:
-        return self  # an EMA copy of the student shares the teachers: they never change
 
     def watch(self, records: list[Record]) -> None:
         """Resolve what is recorded in this teacher."""
@@ -103,19 +87,9 @@ class Teacher(FrozenNetwork):
 
         Raises:
             UserError: If weights are missing or of another shape; with ``strict=False``, if one of them
-                belongs to a recorded module.
+                belongs to a recorded module (what runs before one is found out in the first pass).
         """
-        if self._ready:
-            return
-        if self.checkpoint is None:
-            with torch.random.fork_rng():
-                torch.manual_seed(_SEED)
-                if hasattr(self.module, 'init_weights'):
-                    self.module.init_weights()
-            self.module.requires_grad_(False)
-            self._ready = True
-            return
-        if self.strict:
+        if self._ready or self.strict or self.checkpoint is None:
             super().prepare()
             return
         own, state = self.module.state_dict(), load_state(self.checkpoint)
@@ -130,6 +104,7 @@ class Teacher(FrozenNetwork):
         self.module.load_state_dict({key: state[key] for key in own if key in state and key not in lost},
                                     strict=False)
         print_log(f"teacher '{self.name}' from {self.checkpoint}: {fit}", logger='current')
+        self._lost = {key.rpartition('.')[0]: key for key in sorted(lost, reverse=True)}
         self._ready = True
 
     @torch.no_grad()
@@ -157,7 +132,8 @@ class Teacher(FrozenNetwork):
             inputs = self._renormalise(inputs)
         enabled = None if self.dtype is None else self.dtype != torch.float32
         device = inputs.device.type if isinstance(inputs, Tensor) else 'cpu'
-        with self.recorder.recording(self.module, branch, self.early_stop, reduce) as records:
+        with self._needs_nothing_lost(branch), \
+                self.recorder.recording(self.module, branch, self.early_stop, reduce) as records:
             if enabled is None:
                 run_network(self.module, self.call, inputs, data_samples)
             else:
@@ -165,6 +141,34 @@ class Teacher(FrozenNetwork):
                                     enabled=enabled):
                     run_network(self.module, self.call, inputs, data_samples)
         return records
+
+    @contextmanager
+    def _needs_nothing_lost(self, branch: str | None) -> Iterator[None]:
+        """Refuse records that come after a module without weights; the first pass of a branch tells."""
+        if not self._lost or branch in self._trusted:
+            yield
+            return
+        ran: list[tuple[str, str]] = []  # (module without weights, '') or ('', record), in their order
+        modules = dict(self.module.named_modules())
+        parts = {path: key for path, key in self._lost.items() if path}
+        handles = [modules[path].register_forward_pre_hook(
+            lambda _, args, path=path: ran.append((path, ''))) for path in parts]
+        handles += [modules[path].register_forward_hook(
+            lambda _, args, output, name=name: ran.append(('', name)))
+            for name, paths in self.recorder.paths.items() for path in paths]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        lost = self._lost.get('')  # the whole network's own: used by everything
+        for path, record in ran:
+            if path and lost is None:
+                lost = parts[path]
+            if record and lost is not None:
+                raise UserError(f"teacher '{self.name}': {self.checkpoint} has no weights for '{lost}', "
+                                f"which runs before record '{record}': it would be that of random weights")
+        self._trusted.add(branch)
 
 
 def run_network(network: Any, call: str, inputs: Any, data_samples: Any) -> Any:
@@ -175,15 +179,3 @@ def run_network(network: Any, call: str, inputs: Any, data_samples: Any) -> Any:
         return network.extract_feat(inputs)
     return network(inputs, copy.deepcopy(data_samples), mode=call)
 
-
-def network_cfg(model: Any) -> Any:
-    """The model of a config file, to be built in that file's own scope; configs stay as they are."""
-    if not isinstance(model, str):
-        return model
-    cfg = get_config(model) if '::' in model else Config.fromfile(model)
-    network = cfg.model
-    if 'data_preprocessor' in cfg:
-        network.setdefault('data_preprocessor', cfg.data_preprocessor)
-    if 'default_scope' in cfg:
-        network.setdefault('_scope_', cfg.default_scope)
-    return network

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -136,6 +137,44 @@ def test_a_model_without_parts_has_generalised_figures_only(tmp_path: Path) -> N
                         for sample in samples])
     assert metric.evaluate(8).keys() == {'open/generalised_all', 'open/generalised_base',
                                          'open/generalised_novel'}
+
+
+def test_processes_gather_images_not_results(tmp_path: Path) -> None:
+    """Three processes have nine of the eight images: the last one twice, which is cut off by position."""
+    path, samples = _scene(tmp_path)
+
+    def metric() -> OpenVocabularyMetric:
+        made = OpenVocabularyMetric(path, BASE)
+        made.dataset_meta = dict(classes=CLASSES)
+        return made
+
+    alone, gathered = metric(), metric()
+    alone.process({}, samples)
+    parts = []
+    for rank in range(3):
+        one = metric()
+        one.process({}, (samples + samples[:1])[rank::3])
+        parts.append(one.results)
+    in_order = [result for group in zip(*parts) for result in group][:len(samples)]
+    figures = alone.evaluate(8)
+    assert gathered.compute_metrics(in_order) == {key.removeprefix('open/'): value
+                                                  for key, value in figures.items()}
+    # inside mmext.MultiDatasetMetric it is compute_metrics that is asked
+    assert len(in_order) == 8 and 'open/constrained_novel' in figures
+
+
+def test_results_may_be_tensors_and_masks_coded(tmp_path: Path) -> None:
+    path, samples = _scene(tmp_path)
+    arrays, tensors = (OpenVocabularyMetric(path, BASE) for _ in range(2))
+    for metric in (arrays, tensors):
+        metric.dataset_meta = dict(classes=CLASSES)
+    arrays.process({}, samples)
+    fields = ('pred_instances', 'base_instances', 'novel_instances')
+    tensors.process({}, [{**sample, **{field: {
+        key: [coco_mask.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in value]
+        if key == 'masks' else torch.from_numpy(value) for key, value in sample[field].items()}
+        for field in fields}} for sample in samples])
+    assert arrays.evaluate(8) == tensors.evaluate(8)
 
 
 def test_bad_input(tmp_path: Path) -> None:

@@ -76,6 +76,28 @@ def test_any_classes(model: Any) -> None:
         model.set_classes(['star', 'star'])
 
 
+def test_a_checkpoint_of_other_names(tmp_path: Path) -> None:
+    """Embeddings follow the config's names; where the words are gone, the checkpoint's stay."""
+    cfg = Config.fromfile(CONFIG).model
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        first = MODELS.build(cfg)
+        first.init_weights()
+        cfg.panoptic_head.classes = [*reversed(cfg.panoptic_head.classes), 'red disc']
+        other = MODELS.build(cfg)
+    state = first.state_dict()
+    names = list(state)
+    other.load_state_dict(state, strict=True)
+    head = other.panoptic_head
+    torch.testing.assert_close(head.class_embeddings[:5], first.panoptic_head.class_embeddings.flip(0))
+    assert bool(head.class_embeddings[5].any()) and list(state) == names
+    head.language_cfg['path'], head._language = str(tmp_path / 'gone.safetensors'), None
+    first.panoptic_head.language_cfg['path'], first.panoptic_head._language = 'gone.safetensors', None
+    first.load_state_dict(state, strict=True)
+    assert torch.equal(first.panoptic_head.class_embeddings, state['panoptic_head.class_embeddings'])
+    with pytest.raises(RuntimeError, match='class_embeddings'):
+        other.load_state_dict(state, strict=True)
+
+
 def test_captions_without_a_noun_may_be_left_out() -> None:
     torch.manual_seed(0)
     queries, nouns = torch.randn(1, 3, 5, 8), torch.randn(3, 4, 8)

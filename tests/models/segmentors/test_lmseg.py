@@ -177,10 +177,13 @@ def test_panoptic_trains_and_segments() -> None:
     assert found.shape == (1, 32, 48)
     labels = {int(code) % 1000 for code in found.unique()}
     assert labels <= {0, 1, 2}
+    data.gt_instances.labels[1] = 1
+    with pytest.raises(UserError, match="instance of 'dog, hound', which is no thing of the taxonomy 'pets'"):
+        model.loss(torch.rand(1, 3, 64, 64), [data])
+    data.gt_instances.labels[1] = 0
     seg[0, 0, 0] = 9
     with pytest.raises(UserError, match=r"a.jpg has the label 9, but the taxonomy 'pets'"):
         model.loss(torch.rand(1, 3, 64, 64), [data])
-
 
 
 @pytest.mark.parametrize('panoptic', [False, True])
@@ -206,3 +209,25 @@ def test_other_names_are_asked_for(panoptic: bool) -> None:
     with pytest.raises(UserError, match='one or more names'):
         model.set_classes([])
     assert build().classes == ()
+
+
+def test_half_precision_has_finite_costs() -> None:
+    """Sure masks: the focal cost of a probability that half precision rounds to 1 was infinite."""
+    model = build().train()
+    with torch.no_grad():
+        for one in model.decode_head.mask_embed.parameters():
+            one.mul_(10)
+    with torch.autocast('cpu', dtype=torch.float16):
+        losses = model.loss(torch.rand(1, 3, 64, 64), [sample('pets')])
+    assert all(bool(value.isfinite()) and value.dtype == torch.float32 for value in losses.values())
+
+
+def test_the_own_background_stays_with_other_names() -> None:
+    model = build(taxonomies=dict(pets=dict(classes=['cat', 'dog'], background='something else'))).eval()
+    model.set_classes(['horse'])
+    assert model.guide.taxonomies[model.guide.default].prompts == ('horse', 'something else')
+
+
+def test_an_auxiliary_head_is_refused() -> None:
+    with pytest.raises(UserError, match='auxiliary_head'):
+        build(auxiliary_head=dict(type='FCNHead', in_channels=128, channels=8, num_classes=4))

@@ -60,6 +60,9 @@ class DMT(Distiller):
             raise UserError('DMT: teachers is empty; give one or more')
         if relation_weight < 0:
             raise UserError(f'DMT: relation_weight={relation_weight} must not be negative')
+        if fusion == 'agreement' and kwargs.get('router'):
+            raise UserError("DMT: fusion='agreement' compares what all teachers say about an image; with "
+                            "router= each image has one: take fusion='sum' or 'uncertainty'")
         plain, own = {}, {}
         for name, one in teachers.items():
             rest = {'call': 'extract_feat', **one}
@@ -111,9 +114,10 @@ class DMT(Distiller):
                   taught: dict[str, Any], routes: Tensor | None, context: dict) -> Tensor:
         teacher = pairing.target
         if self.fusion.kind == 'agreement' and teacher in taught:
-            if 'agreement' not in context:  # once a step
-                context['agreement'] = self._agreement(learnt, taught, context)
-            context = dict(context, token_weights=context['agreement'][teacher])
+            shared = context['shared']  # of all losses of a step
+            if 'agreement' not in shared:
+                shared['agreement'] = self._agreement(learnt, taught, context)
+            context = dict(context, token_weights=shared['agreement'][teacher])
         value = super()._one_loss(name, pairing, weight, learnt, taught, routes, context)
         if self.fusion.log_variance is not None and weight and teacher in taught:
             value = value * (-self.fusion.log_variance[list(self.networks).index(teacher)]).exp()

@@ -1,7 +1,8 @@
 """The losses of G2SD: hidden features, relations, logits, maps and proposals."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from mmext.errors import UserError
 from mmext.registry import MODELS
+
+Layer = Tensor | Sequence[Tensor]
 
 
 @MODELS.register_module()
@@ -37,12 +40,14 @@ class HiddenFeatureLoss(nn.Module):
 class QKVRelationLoss(nn.Module):
     """KL divergence of the relations among queries, keys and values, as in MiniLMv2.
 
-    In the authors' code, but off in their recipes.
+    In the authors' code, but off in their recipes. Record ``attn.qkv`` of the layers.
 
     Args:
         loss_weight: Factor of the loss.
         relation_heads: Heads into which the channels are split for the relations.
     """
+
+    whole_records = True
 
     def __init__(self, loss_weight: float = 0.1, relation_heads: int = 1) -> None:
         super().__init__()
@@ -55,16 +60,24 @@ class QKVRelationLoss(nn.Module):
                             f'relation_heads={self.relation_heads}')
         return x.unflatten(-1, (self.relation_heads, -1)).transpose(1, 2)
 
-    def forward(self, student: Sequence[Sequence[Tensor]], teacher: Sequence[Sequence[Tensor]]) -> Tensor:
+    def forward(self, student: Sequence[Layer], teacher: Sequence[Layer]) -> Tensor:
         """The loss, a scalar.
 
         Args:
-            student: Queries, keys and values ``(B, N, C)`` of each layer.
-            teacher: The same of as many of the teacher's layers; C may differ.
+            student: Queries, keys and values ``(B, N, C)`` of each layer, or what its ``attn.qkv`` gives,
+                ``(B, N, 3 C)``.
+            teacher: The same of the teacher, C may differ; layers beyond the student's do not count.
+
+        Raises:
+            UserError: If the teacher has fewer layers, or channels cannot be split into the heads.
         """
+        if len(student) > len(teacher):
+            raise UserError(f'QKVRelationLoss: {len(student)} layers of the student, {len(teacher)} of the '
+                            'teacher; record as many of both')
         terms = []
         for ours, theirs in zip(student, teacher):
-            own, other = ([self._split(part) for part in parts] for parts in (ours, theirs))
+            own, other = ([self._split(part) for part in (
+                parts.chunk(3, dim=-1) if isinstance(parts, Tensor) else parts)] for parts in (ours, theirs))
             for i in range(3):
                 for j in range(3):
                     pred, target = (
@@ -104,20 +117,29 @@ class NKDLoss(nn.Module):
         alpha: Weight of the classes other than the target.
     """
 
+    needs_context = True
+
     def __init__(self, loss_weight: float = 1.0, temp: float = 1.0, alpha: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
         self.temp = temp
         self.alpha = alpha
 
-    def forward(self, pred: Tensor, target: Tensor, label: Tensor) -> Tensor:
+    def forward(self, pred: Tensor, target: Tensor, label: Tensor | None = None,
+                context: Mapping[str, Any] | None = None) -> Tensor:
         """The loss, a scalar.
 
         Args:
             pred: The student's logits ``(B, K)``.
             target: The teacher's logits ``(B, K)``.
             label: Classes ``(B,)``, or their probabilities ``(B, K)`` (the greatest counts).
+            context: With ``data_samples`` that have the label, where it is not given.
+
+        Raises:
+            UserError: If a sample has no label.
         """
+        if label is None:
+            label = _labels(context).to(pred.device)
         index = (label.argmax(dim=1) if label.ndim == 2 else label).unsqueeze(1)
         weight = target.softmax(1).gather(1, index).detach()
         first = -(weight * pred.log_softmax(1).gather(1, index)).mean()
@@ -130,8 +152,21 @@ class NKDLoss(nn.Module):
         return self.loss_weight * (first + second)
 
 
+def _labels(context: Mapping[str, Any] | None) -> Tensor:
+    """Classes ``(B,)`` of classification samples; of mixed ones the greater part."""
+    samples = (context or {}).get('data_samples') or ()
+    scores = [getattr(sample, 'gt_score', None) for sample in samples]
+    labels = [getattr(sample, 'gt_label', None) for sample in samples]
+    found: list[Any] = [label if score is None else score.argmax() for score, label in zip(scores, labels)]
+    if not found or any(one is None or one.numel() != 1 for one in found):
+        raise UserError('NKDLoss needs data samples with one gt_label (or a gt_score) each')
+    return torch.stack([one.reshape(()) for one in found])
+
+
 class _AlignedLoss(nn.Module):
     """Of maps; a 1x1 convolution when student and teacher differ in channels."""
+
+    same_shape = False  # it fits them itself
 
     def __init__(self, loss_weight: float, tau: float, student_channels: int | None,
                  teacher_channels: int | None) -> None:

@@ -71,9 +71,13 @@ class DecoupledKDLoss(nn.Module):
             context: Its ``data_samples`` have one ``gt_label`` each.
 
         Raises:
-            UserError: If a sample has not exactly one label.
+            UserError: If a sample has not exactly one label, or a mixed one.
         """
         labels: list[Any] = [getattr(sample, 'gt_label', None) for sample in context['data_samples']]
+        if any(getattr(sample, 'gt_score', None) is not None and int((sample.gt_score > 0).sum()) != 1
+               for sample in context['data_samples']):
+            raise UserError('DecoupledKDLoss needs one true class a sample; mixed labels (Mixup, CutMix) '
+                            'have several: take batch_augments out, or mmext.KLDistillLoss')
         if any(label is None or label.numel() != 1 for label in labels):
             raise UserError('DecoupledKDLoss needs data samples with one gt_label each; for other data take '
                             'mmext.KLDistillLoss')

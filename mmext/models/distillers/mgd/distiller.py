@@ -65,6 +65,9 @@ class MultiGranularityDistiller(TeacherOwner, BaseModel):
     network finds in them, mixed alike, is what the others learn. Prediction is the student's. The
     state dict has the student's weights only (``student.*``).
 
+    The student also sees the unlabelled images before they are mixed, without gradient: its batch
+    statistics learn from them, as in the authors' code.
+
     Args:
         student: Config of an mmseg segmentor.
         teachers: For each name ``dict(model=<config or path of one>, checkpoint=FILE)``, or
@@ -90,9 +93,11 @@ class MultiGranularityDistiller(TeacherOwner, BaseModel):
                  loss: dict[str, Any] | None = None, cutmix: dict[str, Any] | None = None,
                  teacher_mode: str = 'eval', data_preprocessor: dict[str, Any] | None = None,
                  init_cfg: Any = None) -> None:
-        if data_preprocessor is None and student.get('data_preprocessor'):
-            data_preprocessor = dict(
-                type='mmext.BranchDataPreprocessor', data_preprocessor=student['data_preprocessor'])
+        # A Runner gives the top level's, which knows no branches.
+        kind = str((data_preprocessor or {}).get('type')).rpartition('.')[2]
+        given = student.get('data_preprocessor') or data_preprocessor
+        if given and kind != 'BranchDataPreprocessor':
+            data_preprocessor = dict(type='mmext.BranchDataPreprocessor', data_preprocessor=given)
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if teacher_mode not in ('eval', 'train'):
             raise UserError(f"MultiGranularityDistiller: teacher_mode='{teacher_mode}' is neither 'eval' nor "

@@ -69,6 +69,7 @@ class LanguageGuide(BaseModule):
         """
         before = self.taxonomies.get(self.default or '') or next(iter(self.taxonomies.values()))
         asked = read_taxonomy('asked for', dict(classes=list(classes), prompt=before.template,
+                                                background=before.background,
                                                 things=list(range(len(classes)))))
         with torch.no_grad():
             self._encode(asked.prompts)

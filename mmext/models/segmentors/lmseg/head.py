@@ -157,7 +157,9 @@ class LMSegHead(MaskFormerHead):
         self.class_weight = [1.0] * self.num_classes + [self.background_weight]
         self.loss_cls.class_weight = self.class_weight
         metas = [dict(batch_input_shape=input_shape, img_shape=input_shape)] * len(targets)
-        return self.loss_by_feat(scores, masks, list(targets), metas)
+        # In half precision the costs of sure masks are infinite, times 0 no number.
+        with torch.autocast(masks.device.type, enabled=False):
+            return self.loss_by_feat(scores.float(), masks.float(), list(targets), metas)
 
     def get_targets(self, cls_scores_list: list[Tensor], mask_preds_list: list[Tensor],
                     batch_gt_instances: list[InstanceData], batch_img_metas: list[dict],

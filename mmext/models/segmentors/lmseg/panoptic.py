@@ -192,6 +192,11 @@ class LMSegPanoptic(MaskFormer):
         masks = sample.gt_instances.masks.to_tensor(dtype=torch.bool, device=labels.device)
         if len(labels) and int(labels.max()) >= taxonomy.num_classes:
             raise _outside(sample, int(labels.max()), taxonomy)
+        for label in labels.tolist():
+            if label not in taxonomy.things:
+                raise UserError(f"{sample.metainfo.get('img_path', 'an image')} has an instance of "
+                                f"'{taxonomy.classes[label]}', which is no thing of the taxonomy "
+                                f"'{taxonomy.name}': name it in taxonomies.{taxonomy.name}.things")
         if 'gt_sem_seg' in sample:
             seg = sample.gt_sem_seg.sem_seg[0]
             present = [label for label in torch.unique(seg).tolist() if label != 255]

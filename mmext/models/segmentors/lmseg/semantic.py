@@ -35,11 +35,11 @@ class LMSeg(EncoderDecoder):
             :class:`mmext.TextTable`.
         default_taxonomy: Of samples that do not name one; with a single taxonomy that one.
         ignore_index: Label of pixels that belong to no class, in all data sets.
-        **kwargs: See :class:`mmseg.models.EncoderDecoder`.
+        **kwargs: See :class:`mmseg.models.EncoderDecoder`; without ``auxiliary_head``.
 
     Raises:
-        UserError: If a taxonomy is not valid; while training if a batch mixes taxonomies, or a label
-            map has a label that its taxonomy lacks.
+        UserError: If a taxonomy is not valid or there is an ``auxiliary_head``; while training if a batch
+            mixes taxonomies, or a label map has a label that its taxonomy lacks.
 
     Example:
         >>> dict(type='mmext.LMSeg', backbone=dict(type='mmext.CLIPResNet'),
@@ -56,6 +56,9 @@ class LMSeg(EncoderDecoder):
                  default_taxonomy: str | None = None,
                  ignore_index: int = 255,
                  **kwargs: Any) -> None:
+        if kwargs.get('auxiliary_head'):
+            raise UserError('LMSeg: auxiliary_head is of no use: an auxiliary head has one fixed number of '
+                            'classes; take it out (auxiliary_head=None)')
         test_cfg = ConfigDict(kwargs.pop('test_cfg', None) or dict(mode='whole'))
         super().__init__(backbone=backbone, decode_head=decode_head, test_cfg=test_cfg, **kwargs)
         self.ignore_index = ignore_index

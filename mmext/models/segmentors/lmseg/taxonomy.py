@@ -21,6 +21,7 @@ class Taxonomy:
         classes: K names, as they were given.
         template: The sentence around a name, with ``{}`` in its place.
         things: Ids of the classes whose instances are told apart (panoptic segmentation).
+        background: The name of everything else.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Taxonomy:
     classes: tuple[str, ...]
     template: str = '{}'
     things: frozenset[int] = frozenset()
+    background: str = 'background'
 
     @property
     def num_classes(self) -> int:
@@ -73,7 +75,7 @@ def read_taxonomy(name: str, config: Any) -> Taxonomy:
                             'tell them apart; give one of them another name')
     prompts = tuple(template.replace('{}', one.split(',')[0].strip()) for one in names)
     return Taxonomy(name, prompts, tuple(classes), template,
-                    _things(where, config.get('things', ()), list(classes)))
+                    _things(where, config.get('things', ()), list(classes)), names[-1])
 
 
 def _things(where: str, things: Sequence[int | str], classes: list[str]) -> frozenset[int]:
