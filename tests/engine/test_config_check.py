@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmext import hosts
 from mmext.cli.config import find_config, load_config
 from mmext.engine.config_check import Problem, check_config, errors
+from mmext.engine.config_check.schedule import check_schedule
 
 from . import host_configs
 
@@ -478,3 +479,11 @@ def test_any_config_gives_problems_not_exceptions(retinanet, data):
         node[last] = data.draw(JUNK)
     for problem in check_config(tree):
         assert problem.path and problem.message and problem.severity in ('error', 'warning')
+
+
+def test_a_distillation_that_waits_for_epochs_in_a_loop_of_iterations() -> None:
+    losses = dict(loss_kd=dict(schedule=dict(kind='linear', end=5, by_epoch=True)),
+                  loss_feat=dict(schedule=dict(kind='linear', end=500)))
+    by_iterations, by_epochs = ([str(one.path) for one in check_schedule(dict(
+        model=dict(losses=losses), train_cfg=loop))] for loop in (dict(max_iters=100), dict(max_epochs=10)))
+    assert by_iterations == ['model.losses.loss_kd.schedule.by_epoch'] and not by_epochs

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.runner import IterBasedTrainLoop
 
 from mmext.engine.hooks.distill_schedule_hook import DistillScheduleHook
 from mmext.errors import UserError
@@ -27,3 +28,8 @@ def test_wrong_use_is_refused() -> None:
         DistillScheduleHook(3, 3)
     with pytest.raises(UserError, match='SimpleNamespace is no mmext.Distiller'):
         DistillScheduleHook().before_train(SimpleNamespace(model=SimpleNamespace()))
+    loop = object.__new__(IterBasedTrainLoop)
+    runner = SimpleNamespace(model=SimpleNamespace(distilling=True), train_loop=loop)
+    DistillScheduleHook(end=10).before_train(runner)
+    with pytest.raises(UserError, match='counts iterations only'):
+        DistillScheduleHook(end=10, by_epoch=True).before_train(runner)

@@ -192,3 +192,29 @@ def test_any_changed_value_changes_the_view(seed: int, place: int, value: float)
     assert (view_of(changed) == view_of(image)) == torch.equal(changed, image)
     assert view_of(image.transpose(1, 2)) != view_of(image)
     assert view_of(image.clone()) == view_of(image) and isinstance(TeacherCache('t').hits, int)
+
+
+class Deep(Seen):
+    """Twelve layers, whose maps come out of a transpose, as those of a ViT do."""
+
+    def __init__(self, data_preprocessor: Any = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.layers = nn.ModuleList(nn.Identity() for _ in range(12))
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        for number, layer in enumerate(self.layers):
+            layer((number + self.body(inputs)).flatten(2).transpose(1, 2))
+        return super().forward(inputs, data_samples, mode)
+
+
+def test_many_records_and_transposed_ones_on_disk(tmp_path: Path) -> None:
+    MODELS.register_module(module=Deep, force=True)
+    both = [MODELS.build(dict(
+        type='mmext.Distiller', student=dict(type='mmext.Deep'), teachers=dict(big=dict(
+            model=dict(type='mmext.Deep'), random=True, cache=place)),
+        records=dict(s=dict(net='student', module='layers.*'), t=dict(net='big', module='layers.*')),
+        losses=dict(loss_st=dict(loss=dict(type='mmext.FeatureDistillLoss'), pred='s', target='t'))))
+            for place in places(tmp_path)]
+    MODELS._module_dict.pop('Deep')
+    both[1].load_state_dict(both[0].state_dict())
+    assert train(both[1].train(), EPOCHS) == pytest.approx(train(both[0].train(), EPOCHS), rel=1e-5)

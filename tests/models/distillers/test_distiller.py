@@ -58,6 +58,9 @@ def config(**changes: Any) -> dict[str, Any]:
     return {**cfg, **changes}
 
 
+RECORDS = config()['records']
+
+
 def build(**changes: Any) -> Any:
     torch.manual_seed(0)
     return MODELS.build(config(**changes)).train()
@@ -156,11 +159,54 @@ def test_a_loss_of_no_weight_runs_no_teacher_and_keeps_its_key() -> None:
     assert all(one.grad is not None for one in model.connectors.parameters())
 
 
+class Sided(Little):
+    """With a head that no loss of its own trains."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.side = nn.Conv2d(4, 6, 1)
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        self.side(found := super().extract_feat(inputs))
+        return found
+
+
+@pytest.mark.parametrize('task', [1.0, None])
+def test_what_only_distillation_trains_has_a_gradient_at_weight_0(task: float | None) -> None:
+    """DDP waits for every parameter, in the first iteration of a ramp and after the end too."""
+    MODELS.register_module(module=Sided, force=True)
+    ramp = dict(loss_feat=dict(loss=dict(type='mmext.FeatureDistillLoss'), pred='s', target='t',
+                               schedule=dict(kind='linear', begin=0, end=5)))
+    model = build(student=dict(type='mmext.Sided'), connectors={}, losses=ramp, task_loss=task,
+                  records=dict(RECORDS, s=dict(net='student', module='side')))
+    MODELS._module_dict.pop('Sided')
+    losses = step(model)
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    missing = {name for name, one in model.named_parameters() if one.grad is None}
+    assert missing == (set() if task else {'student.fc.weight', 'student.fc.bias'})
+    assert losses['loss_feat'] == 0 and model.networks['big'].module.seen == 0
+
+
+def test_an_input_is_recorded_before_its_module_changes_it() -> None:
+    kept = dict(losses=dict(loss_x=dict(loss=dict(type='mmext.FeatureDistillLoss'), pred='s', target='t')),
+                connectors={}, teachers=dict(big=dict(model=dict(type='mmext.Little'), random=True)))
+    values = []
+    for record in (dict(module='act', source='input', clone=True), dict(module='stem')):
+        model = build(student=dict(type='mmext.Little', inplace='clone' in record), **kept,
+                      records=dict(s=dict(net='student', **record), t=dict(net='big', module='stem')))
+        values.append(step(model)['loss_x'])
+    assert torch.equal(*values)
+    model = build(student=dict(type='mmext.Little', inplace=True), **kept,
+                  records=dict(s=dict(net='student', module='act', source='input'),
+                               t=dict(net='big', module='stem')))
+    with pytest.raises(UserError, match="'act' or one after it of student changed it in place"):
+        step(model)
+
+
 def test_without_a_task_only_records_teach() -> None:
     assert set(step(build(task_loss=None))) == {'loss_feat'}
 
 
-RECORDS = config()['records']
 FROM_ONE_CLASS = dict(net='big', module='fc')
 
 
@@ -241,6 +287,11 @@ def test_a_teacher_without_the_recorded_part_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='is not for this model'):
         build(teachers=broken('fc', True)).init_weights()
     build(teachers=broken('fc', False)).init_weights()
+    # What runs before a record matters as much as the record: the first pass tells.
+    with pytest.raises(UserError, match="no weights for 'stem.bias', which runs before record 't'"):
+        step(build(teachers=broken('stem', False)))
+    late = build(teachers=broken('fc', False))
+    assert {'loss_cls', 'loss_feat'} <= set(step(late)) and {'loss_feat'} <= set(step(late))
 
 
 def test_a_schedule_follows_the_iteration() -> None:

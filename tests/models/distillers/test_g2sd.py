@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -163,6 +164,47 @@ def test_minima_of_the_losses() -> None:
     pred = logits.clone().requires_grad_()
     NKDLoss()(pred, logits, label).backward()
     assert pred.grad.isfinite().all()
+
+
+def _by_config(loss: dict, path: str, **other: Any) -> Any:
+    """A ViT that learns from a wider one, the records being outputs of ``path``."""
+    def vit(width: int) -> dict[str, Any]:
+        return dict(
+            type='ImageClassifier', backbone=dict(
+                type='VisionTransformer', img_size=32, patch_size=16, arch=dict(
+                    embed_dims=width, num_layers=2, num_heads=2, feedforward_channels=16)),
+            head=dict(type='LinearClsHead', num_classes=3, in_channels=width))
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(dict(
+            type='mmext.Distiller', student=vit(8),
+            teachers=dict(big=dict(model=vit(16), random=True, call='tensor')), student_call='tensor',
+            records=dict(s=dict(net='student', module=path), t=dict(net='big', module=path)),
+            losses=dict(loss_x=dict(loss=loss, pred='s', target='t')), task_loss=None, **other)).train()
+
+
+@pytest.mark.parametrize(('loss', 'path'), [
+    (dict(type='mmext.QKVRelationLoss', relation_heads=2), 'backbone.layers.*.attn.qkv'),
+    (dict(type='mmext.NKDLoss'), 'head.fc'),
+    (dict(type='mmext.ChannelDistributionLoss', student_channels=8, teacher_channels=16),
+     'backbone.patch_embed.projection')])
+def test_every_loss_by_config(loss: dict, path: str) -> None:
+    model = _by_config(loss, path)
+    model.init_weights()
+    samples = [DataSample().set_gt_label(index) for index in range(2)]
+    value = model(torch.rand(2, 3, 32, 32), samples, mode='loss')['loss_x']
+    value.backward()
+    assert value.isfinite() and any(bool(one.grad.any()) for one in model.student.parameters()
+                                    if one.grad is not None)
+
+
+def test_nkd_takes_the_greater_part_of_mixed_labels() -> None:
+    pred, target = torch.randn(2, 2, 3).unbind()
+    mixed = [DataSample().set_gt_score(torch.tensor(one)) for one in ([.7, .3, 0.], [0., .2, .8])]
+    assert torch.equal(NKDLoss()(pred, target, context=dict(data_samples=mixed)),
+                       NKDLoss()(pred, target, torch.tensor([0, 2])))
+    with pytest.raises(UserError, match='gt_label'):
+        NKDLoss()(pred, target, context=dict(data_samples=[DataSample()] * 2))
 
 
 def test_losses_name_what_does_not_fit() -> None:

@@ -5,13 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from mmext.errors import UserError
 from mmext.models.distillers.diswot import semantic_score
 from mmext.models.distillers.losses.features import ChannelWiseDistillLoss, MaskedGenerativeLoss, PKDLoss
 from mmext.models.distillers.losses.guidance import GuidanceLoss, cka, even_mapping
 from mmext.models.distillers.losses.logits import DecoupledKDLoss, KLDistillLoss
 from mmext.models.distillers.losses.relations import InterChannelCorrelationLoss, RelationalKDLoss
+from mmext.registry import MODELS
 
 
 @pytest.fixture
@@ -121,3 +124,12 @@ def test_guidance_maps_layers_evenly() -> None:
     assert set(even_mapping(9, 2)) == {0, 1} and even_mapping(9, 2)[1] == 8
     with pytest.raises(Exception, match="metric='ckaa'; did you mean cka"):
         GuidanceLoss(metric='ckaa')
+
+
+def test_dkd_refuses_mixed_labels(logits: tuple[Tensor, Tensor]) -> None:
+    """Mixup leaves the first image's label beside the mixed scores."""
+    count, classes = logits[0].shape
+    samples = [DataSample().set_gt_label(0).set_gt_score(torch.full((classes, ), 1 / classes))
+               for _ in range(count)]
+    with pytest.raises(UserError, match='mixed labels'):
+        MODELS.build(dict(type='mmext.DecoupledKDLoss'))(*logits, context=dict(data_samples=samples))

@@ -303,3 +303,24 @@ def test_toy_config_learns_a_batch() -> None:
         optimizer.step()
         history.append(losses['decode.loss_ce'].item())
     assert history[-1] < 0.8 * history[0]
+
+
+@pytest.mark.parametrize('name', sorted(path.stem for path in CONFIGS.glob('mgd_*.py')))
+def test_every_config_gets_its_branches_from_a_runner(name: str) -> None:
+    """A Runner puts the top level's data preprocessor into the model, which knows no branches."""
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    if cfg.get('data_preprocessor'):
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    for one in cfg.model.teachers.values():
+        one.update(checkpoint=None, random=True)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    assert type(model.data_preprocessor).__name__ == 'BranchDataPreprocessor'
+    size = {'sup': 2, 'unsup0': 1, 'unsup1': 1}
+    data = dict(inputs={branch: [torch.zeros(3, 64, 64, dtype=torch.uint8)] * count
+                        for branch, count in size.items()},
+                data_samples={branch: [SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 64, 64).long()))
+                                       for _ in range(count)] for branch, count in size.items()})
+    done = model.data_preprocessor(data, True)
+    assert {branch: len(value) for branch, value in done['inputs'].items()} == size
+    assert float(done['inputs']['sup'].min()) < -1  # normalised
