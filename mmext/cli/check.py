@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--phase', choices=['train', 'val', 'test'], action='append',
                         help='check only what this phase builds (may be repeated; default: all)')
     parser.add_argument('--no-files', action='store_true',
-                        help='do not ask for the data and weights to be on this machine')
+                        help='do not ask for the data and weights to be on this machine; no model is built')
     parser.add_argument('--no-batch', action='store_true',
                         help='do not put a batch through pipeline and model')
     parser.add_argument('--data', action='store_true',
@@ -175,7 +175,8 @@ def _print(args: argparse.Namespace, problems: Sequence[Problem], reports: Seque
         if not (tried or args.no_batch or args.no_files):
             print('No batch was tried: it would fail on these errors.')
     else:
-        batch = ', one batch of each phase included' if tried else ''
+        batch = ', one batch of each phase included' if tried else \
+            ' (no model was built and no batch tried)'
         where = ' in the config' if args.data else ''
         print(f'{args.config}: nothing wrong found{where}{batch}')
     if args.data:

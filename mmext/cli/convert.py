@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``mmext convert``."""
-    parser.add_argument('method', help='the method, for example emov2 (mmext list shows them)')
+    from ..converters import methods
+    parser.add_argument('method', help=f'the method: {", ".join(methods())}')
     parser.add_argument('checkpoint', help="the authors' file (.pth or .safetensors)")
     parser.add_argument('out', help='file to write (.pth or .safetensors)')
     parser.add_argument('--constructor', help='official class or function that the file belongs to; '
@@ -70,7 +71,7 @@ def detect(converter: Converter, state: Mapping[str, Tensor], target: str | None
             cfg, converted = converter.convert({}, state, constructor, target)
             if misfit(cfg, converted) is None:
                 found.append(constructor)
-        except (UserError, TypeError, ValueError):
+        except (UserError, LookupError, TypeError, ValueError):
             continue  # not this one: other keys, or it has no defaults
     return found
 

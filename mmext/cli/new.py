@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--url', default='', help='where to read it')
     parser.add_argument('--year', type=int, default=0, help='of publication')
     parser.add_argument('--dry-run', action='store_true', help='only list what would be written')
-    parser.add_argument('--root', type=Path, help='the checkout (default: the one of the current folder)')
+    parser.add_argument('--root', type=Path, help='the checkout (default: that of the current folder, else '
+                        'that of mmext itself)')
 
 
 # --------------------------------------------------------------------------------------- checks

@@ -45,6 +45,13 @@ _ASSIGNER = 'DNGroupHungarianAssigner'
 _GROUPS = ('dynamic', 'num_groups', 'num_dn_queries')
 
 
+def _needs(args: Mapping[str, Any], *keys: str) -> None:
+    for key in keys:
+        if key not in args:
+            raise UserError(f"rotated_detr: no '{key}' is given: the weights do not tell the model; save "
+                            "`model` of the authors' config as JSON for --args model.json")
+
+
 class RotatedDETRConverter(Converter):
     """Detectors; their attention, denoising generator, costs and losses alone."""
 
@@ -60,6 +67,7 @@ class RotatedDETRConverter(Converter):
         if constructor in _LOSSES:
             return _loss({**args, 'type': constructor})
         if constructor == _ASSIGNER:
+            _needs(args, 'match_costs')
             return dict(type='mmext.RotatedHungarianAssigner',
                         match_costs=[_cost(cost) for cost in args['match_costs']])
         if constructor == _ATTENTION:
@@ -74,6 +82,7 @@ class RotatedDETRConverter(Converter):
 
     def _detector(self, args: dict[str, Any], constructor: str, report: ConversionReport) -> dict[str, Any]:
         kind, box_space = _DETECTORS[constructor]
+        _needs(args, 'backbone', 'encoder', 'decoder', 'bbox_head')
         args.pop('type', None)
         head = args['bbox_head']
         head_type = _short(head.pop('type'))

@@ -78,3 +78,22 @@ def test_command_refuses_code(tmp_path: Path, capsys) -> None:
     assert main(['emov2', str(source), str(tmp_path / 'out.pth')]) == 2
     assert 'would run code' in capsys.readouterr().err
     assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('content', [b'hello', b'404: Not Found', b'<html>', b'\x80\x02cos\n', b'PK\x03\x04'])
+@pytest.mark.parametrize('name', ['file.pth', 'file.safetensors'])
+def test_a_file_that_is_no_checkpoint(content: bytes, name: str, tmp_path: Path, capsys) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert main(['emov2', str(path), str(tmp_path / 'out.pth')]) == 2
+    error = capsys.readouterr().err
+    assert name in error and ('not a readable checkpoint' in error or 'refused' in error), error
+
+
+def test_weights_that_do_not_tell_their_model(tmp_path: Path, capsys) -> None:
+    torch.save({'bbox_head.weight': torch.zeros(1)}, tmp_path / 'file.pth')
+    assert main(['rotated_detr', str(tmp_path / 'file.pth'), str(tmp_path / 'out.pth')]) == 2
+    assert 'Say what it is with --constructor' in capsys.readouterr().err
+    assert main(['rotated_detr', str(tmp_path / 'file.pth'), str(tmp_path / 'out.pth'), '--constructor',
+                 'RotatedDINO']) == 2
+    assert '--args model.json' in capsys.readouterr().err

@@ -487,3 +487,56 @@ def test_a_distillation_that_waits_for_epochs_in_a_loop_of_iterations() -> None:
     by_iterations, by_epochs = ([str(one.path) for one in check_schedule(dict(
         model=dict(losses=losses), train_cfg=loop))] for loop in (dict(max_iters=100), dict(max_epochs=10)))
     assert by_iterations == ['model.losses.loss_kd.schedule.by_epoch'] and not by_epochs
+
+
+def test_what_another_type_left_behind_is_said_once(retinanet: Config) -> None:
+    """The commonest mistake with a backbone that replaces a host's: _delete_=True is forgotten."""
+    cfg = copy.deepcopy(retinanet)
+    cfg.model.backbone.update(type='mmext.EMOv2', arch='5M')
+    assert [one for one in _found(cfg) if one.startswith('model.backbone')] == [
+        "model.backbone: EMOv2 has no arguments 'depth', 'num_stages', 'norm_cfg', 'style', if they are of "
+        'another type in a _base_ config, add _delete_=True beside type']
+
+
+@pytest.mark.parametrize(('config', 'change', 'problem'), [
+    ('metr/metr_emov2_toy', {'model.classes': ('triangle', 'star', 'ring', 'disc', 'bar')},
+     "model.classes: calls label 0 'triangle', but train_dataloader.dataset calls it 'bar' and 'triangle' is "
+     'its label 4, give both the same names in the same order'),
+    ('lmseg/lmseg_clip-resnet_toy', {'model.taxonomies.grounds.classes': ['brick', 'sand', 'grass', 'water']},
+     "model.taxonomies.grounds.classes: calls label 1 'sand', but "
+     "train_dataloader.dataset.datasets.1.dataset calls it 'grass' and "
+     "'sand' is its label 2, give both the same names in the same order"),
+    ('cgg/cgg_r18_toy', {'model.panoptic_head.base_classes': ('disc', 'bar', 'triangle')},
+     "model.panoptic_head.base_classes: calls label 0 'disc', but train_dataloader.dataset calls it 'bar' "
+     "and 'disc' is its label 1, give both the same names in the same order"),
+    ('lmseg/lmseg_clip-resnet_toy', {'model.taxonomies.grounds.classes': ['wall', 'lawn', 'sand', 'sea']},
+     None),  # other words for the same things
+])
+def test_names_that_the_model_reads_follow_the_labels(config: str, change: dict, problem: str | None) -> None:
+    cfg = load_config(str(ROOT / f'configs/{config}.py'))
+    assert not _found(cfg)
+    cfg.merge_from_dict(change)
+    found = _found(cfg)
+    assert (problem in found) if problem else not found
+
+
+def test_files_of_teachers_and_of_load_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = load_config(str(ROOT / 'configs/kd_ci_cam/kd-ci-cam_toy.py'))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'page.pth').write_text('<html>404</html>')
+    (tmp_path / 'page.safetensors').write_text('<html>404</html>')
+    cfg.load_from = 'page.pth'
+    cfg.model.teachers.cls.update(model='configs/cls.py', checkpoint='page.safetensors')
+    found = [str(one) for one in check_config(cfg)]
+    for expected in ("load_from: 'page.pth' is no checkpoint",
+                     'model.teachers.loc.checkpoint: the checkpoint',
+                     "model.teachers.cls.checkpoint: 'page.safetensors' is no checkpoint",
+                     "model.teachers.cls.model: the config 'configs/cls.py' does not exist"):
+        assert any(one.startswith(expected) for one in found), expected
+    import torch
+    from safetensors.torch import save_file
+    torch.save({'a': torch.zeros(1)}, 'page.pth')
+    torch.save({'a': torch.zeros(1)}, 'old.pth', _use_new_zipfile_serialization=False)
+    save_file({'a': torch.zeros(1)}, 'page.safetensors')
+    cfg.model.teachers.loc.checkpoint = 'old.pth'
+    assert not any('checkpoint' in str(one) for one in check_config(cfg))

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmext.errors import UserError
 from mmext.registry import MODELS
 from tests.registry_wide.backbones import BACKBONES, build, each_backbone, toy_config
 
@@ -50,6 +51,15 @@ def test_out_indices_choose_among_the_maps(method: str) -> None:
     backbone.load_state_dict(everything.state_dict(), strict=False)
     for index, one in zip(chosen, backbone(image)):
         torch.testing.assert_close(one, maps[index])
+
+
+@each_backbone()
+def test_a_file_of_another_network_is_refused(method: str, tmp_path: Path) -> None:
+    """mmengine would note that keys do not match, and train from random weights."""
+    path = tmp_path / 'resnet.pth'
+    torch.save({'conv1.weight': torch.zeros(64, 3, 7, 7), 'fc.bias': torch.zeros(1000)}, path)
+    with pytest.raises(UserError, match='no weights of|another variant'):
+        build(method, init_cfg=dict(type='Pretrained', checkpoint=str(path))).init_weights()
 
 
 @each_backbone()

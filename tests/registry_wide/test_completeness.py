@@ -10,8 +10,10 @@ import yaml
 from mmengine.config import Config
 
 from mmext import catalogue, zoo
+from mmext.cli.config import load_config
 from mmext.cli.new import MARK
 from mmext.converters import converter_for, methods
+from mmext.engine.config_check import check_config, errors
 from tests.registry_wide.meta import build_on_meta
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,15 @@ def test_examples_of_the_page_build(method: str, tmp_path: Path) -> None:
         model = build_on_meta(Config.fromfile(path))
         ours = [module for module in model.modules() if type(module).__module__.startswith('mmext.')]
         assert ours, f'configs/{method}/README.md: nothing of mmext in\n{text}'
+
+
+def test_examples_of_the_page_are_whole_configs(method: str, tmp_path: Path) -> None:
+    for number, text in enumerate(_examples(method)):
+        path = tmp_path / f'example{number}.py'
+        path.write_text(text)
+        # warnings are of classes that the reader's data have
+        problems = errors(check_config(load_config(str(path)), files=False))
+        assert not problems, f'configs/{method}/README.md: {[*map(str, problems)]} in\n{text}'
 
 
 def test_metafile_has_every_full_size_config(method: str) -> None:

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if not args.predictions.is_file():
         raise UserError(f"no predictions at '{args.predictions}': tools/test.py --out makes them")
+    if args.predictions.suffix not in ('.pkl', '.pickle'):
+        raise UserError(f"'{args.predictions}': expected the .pkl file of tools/test.py --out")
     if not 0 < args.background_thr <= args.iou_thr <= 1:
         raise UserError(f'--iou-thr {args.iou_thr}, --background-thr {args.background_thr}: expected 0 < '
                         'background-thr <= iou-thr <= 1')

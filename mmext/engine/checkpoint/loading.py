@@ -72,14 +72,19 @@ def load_file(file: str | Path | IO[bytes],
             siblings = [entry.name for entry in path.parent.glob('*')] if path.parent.is_dir() else []
             raise UserError(f'checkpoint not found: {path}{did_you_mean(path.name, siblings)}')
         if path.suffix == '.safetensors':
+            from safetensors import SafetensorError
             from safetensors.torch import load_file as load_safetensors
             device = map_location if isinstance(map_location, str) else 'cpu'
-            return load_safetensors(path, device=device)
+            try:
+                return load_safetensors(path, device=device)
+            except SafetensorError as error:
+                raise UserError(f'{path}: not a readable checkpoint (no safetensors file: {error})') from None
         file = path
     try:
         with torch.serialization.safe_globals(_allowed_globals()):
             return torch.load(file, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError,
+            AttributeError) as error:  # what torch's reader comes upon in files of other kinds
         if trust:
             return torch.load(file, map_location=map_location, weights_only=False)
         raise UserError(_refusal(file, error)) from None

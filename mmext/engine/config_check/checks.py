@@ -2,21 +2,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...errors import nearest
 from . import RUNNER_KEYS
 from .angles import check_angles
-from .classes import check_class_names, check_num_classes, check_same_classes
+from .classes import check_class_names, check_num_classes, check_read_names, check_same_classes
 from .datasets import (
     DatasetConfig,
+    check_checkpoint,
     check_dataset_files,
     check_evaluator_files,
     check_weights,
     find_datasets,
-    is_local,
-    missing_path,
 )
 from .pipelines import check_pipelines
 from .problem import Problem
@@ -46,9 +44,7 @@ def run(cfg: Any, phases: tuple[str, ...], files: bool) -> list[Problem]:
     problems += _check_data(tree, phases, structure.scope, files)
     if files:
         problems += check_weights('model', tree['model'])
-        load_from = tree.get('load_from')
-        if is_local(load_from) and not Path(load_from).is_file():
-            problems.append(missing_path(load_from, 'load_from', 'the checkpoint'))
+        problems += check_checkpoint('load_from', tree.get('load_from'))
     unique = list(dict.fromkeys(problems))
     return sorted(unique, key=lambda problem: problem.severity != 'error')
 
@@ -72,6 +68,7 @@ def _check_data(tree: Mapping[str, Any], phases: tuple[str, ...], scope: str,
             parts = {key: tree.get(key) for key in ('model', 'data_preprocessor')}
         else:
             yield from check_same_classes(trained, datasets, tree['model'])
+        yield from check_read_names(tree, datasets)
         if datasets:
             yield from check_num_classes(parts, datasets, tree['model'])
         if files:

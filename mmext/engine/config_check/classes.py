@@ -116,6 +116,68 @@ def check_same_classes(trained: list[DatasetConfig], evaluated: list[DatasetConf
         yield Problem(path, text, 'warning', 'give both the same metainfo')
 
 
+def check_read_names(tree: Mapping[str, Any], datasets: list[DatasetConfig]) -> Iterator[Problem]:
+    """Report a model that reads class names as text and has them in another order than the data.
+
+    Labels are places in both lists, so that every class would get the text of another. Names that only
+    one of the two has are no error: text may be worded otherwise than a data set's own name.
+
+    Args:
+        tree: The config.
+        datasets: The phase's datasets.
+    """
+    model = tree['model']
+    if not isinstance(model, Mapping):
+        return
+    for dataset in datasets:
+        names = [_spoken(name) for name in dataset.class_names or ()]
+        path, own = _read_names(model, dataset, _taxonomy(tree, dataset.path))
+        for place, (ours, theirs) in enumerate(zip(map(_spoken, own), names)):
+            if ours != theirs and ours in names:
+                yield Problem(path, f"calls label {place} '{ours}', but {dataset.path} calls it '{theirs}' "
+                              f"and '{ours}' is its label {names.index(ours)}",
+                              suggestion='give both the same names in the same order')
+                break
+
+
+def _read_names(model: Mapping[str, Any], dataset: DatasetConfig, taxonomy: Any
+                ) -> tuple[str, Sequence[Any]]:
+    """Where the model has names for the labels of a dataset, and these; empty if it has none."""
+    taxonomy = taxonomy or model.get('default_taxonomy')
+    for path in ('model.taxonomies', 'model.classes'):
+        value: Any = model.get(path.partition('.')[2])
+        if isinstance(value, Mapping):
+            taxonomy = next(iter(value)) if taxonomy is None and len(value) == 1 else taxonomy
+            path, value = f'{path}.{taxonomy}', value.get(taxonomy)
+        if isinstance(value, Mapping):
+            path, value = f'{path}.classes', value.get('classes')
+        if isinstance(value, (list, tuple)):
+            return path, value
+    head = model.get('panoptic_head')
+    if isinstance(head, Mapping):
+        trained = dataset.path.startswith('train')
+        for key in ('base_classes', 'classes') if trained else ('classes', ):
+            if isinstance(head.get(key), (list, tuple)):
+                return f'model.panoptic_head.{key}', head[key]
+    return '', ()
+
+
+def _taxonomy(tree: Mapping[str, Any], path: str) -> Any:
+    """The taxonomy that an entry of mmext.MultiDataset has, or its name."""
+    value: Any = tree
+    found = None
+    for part in path.split('.'):
+        value = value[int(part)] if isinstance(value, (list, tuple)) else value[part]
+        if isinstance(value, Mapping) and 'name' in value and 'dataset' in value:
+            found = value.get('taxonomy') or value['name']
+    return found
+
+
+def _spoken(name: Any) -> str:
+    """The first of several words for a class."""
+    return str(name).split(',')[0].strip().lower()
+
+
 def _num_classes(path: str, value: Any, untyped: bool = False) -> Iterator[tuple[str, int]]:
     if isinstance(value, (list, tuple)):
         for index, one in enumerate(value):

@@ -142,13 +142,36 @@ def check_evaluator_files(path: str, value: Any) -> Iterator[Problem]:
 
 
 def check_weights(path: str, value: Any) -> Iterator[Problem]:
-    """Report local checkpoints of ``init_cfg`` that are not there."""
+    """Report files of weights that are not there or are none: of ``init_cfg``, of teachers and detectors.
+
+    A part that has both ``model`` and ``checkpoint`` is a whole network beside the model; its ``model``
+    may be a config file.
+    """
     if isinstance(value, (list, tuple)):
         for index, one in enumerate(value):
             yield from check_weights(f'{path}.{index}', one)
     elif isinstance(value, Mapping):
-        file = value.get('checkpoint') if value.get('type') == 'Pretrained' else None
-        if is_local(file) and not Path(file).is_file():
-            yield missing_path(file, f'{path}.checkpoint', 'the checkpoint')
+        network = 'model' in value and 'checkpoint' in value
+        if value.get('type') == 'Pretrained' or network:
+            yield from check_checkpoint(f'{path}.checkpoint', value.get('checkpoint'))
+        config = value.get('model') if network else None
+        if is_local(config) and '::' not in config and not Path(config).is_file():
+            yield missing_path(config, f'{path}.model', 'the config')
         for key, child in value.items():
             yield from check_weights(f'{path}.{key}', child)
+
+
+def check_checkpoint(path: str, file: Any) -> Iterator[Problem]:
+    """Report a local file of weights that is not there, or begins as none does."""
+    if not is_local(file):
+        return
+    if not Path(file).is_file():
+        yield missing_path(file, path, 'the checkpoint')
+        return
+    with open(file, 'rb') as opened:
+        begin = opened.read(9)
+    # A length and a JSON object; a zip archive, or a pickle (before torch 1.6).
+    good = begin[8:] == b'{' if file.endswith('.safetensors') else begin[:1] in (b'P', b'\x80')
+    if not good:
+        yield Problem(path, f"'{file}' is no checkpoint: it begins with {begin!r}",
+                      suggestion='a web page or a half download?')

@@ -28,6 +28,9 @@ Owners = tuple[Any, ...]
 #: Keys that are no arguments.
 RESERVED = frozenset(('type', '_scope_', '_delete_'))
 
+#: More unknown arguments than this at one place are no typing errors but another type's.
+_INHERITED = 2
+
 
 class StructureCheck:
     """One walk over one config.
@@ -275,14 +278,18 @@ class StructureCheck:
 
     def _unknown_names(self, path: str, who: str, value: Mapping[str, Any], known: Iterable[str],
                        owners: Owners = ()) -> None:
-        for name in value:
-            if name in known or name in RESERVED:
-                continue
-            if not any(mentions(owner, name) for owner in owners):  # some owners take keys out
-                near = nearest(str(name), known, 1)
-                hint = f"did you mean '{near[0]}'?" if near else ''
-                self.problems.append(
-                    Problem(path, f"{who} has no argument '{name}'", suggestion=hint))
+        # Some owners take keys out before they build.
+        unknown = [name for name in value if name not in known and name not in RESERVED
+                   and not any(mentions(owner, name) for owner in owners)]
+        if len(unknown) > _INHERITED and 'type' in value:
+            names = ', '.join(f"'{name}'" for name in unknown)
+            self.problems.append(Problem(path, f'{who} has no arguments {names}', suggestion=(
+                'if they are of another type in a _base_ config, add _delete_=True beside type')))
+            return
+        for name in unknown:
+            near = nearest(str(name), known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else ''
+            self.problems.append(Problem(path, f"{who} has no argument '{name}'", suggestion=hint))
 
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:

@@ -85,6 +85,9 @@ class Backbone(BaseModule):
             self._unwrap(state_dict)
         ours = self._stage_weights(self.state_dict(), '')
         theirs = self._stage_weights(state_dict, prefix)
+        if not prefix and state_dict and not theirs:  # mmengine would go on with random weights
+            raise UserError(f'the file has no weights of {type(self).__name__} (it begins with '
+                            f'{next(iter(state_dict))!r}; those here are like {next(iter(ours))!r})')
         wrong = self._differences(ours, theirs) if theirs else []
         if wrong:
             raise UserError(f'these weights are of another variant than this {type(self).__name__} '

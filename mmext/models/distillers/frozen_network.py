@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -135,9 +136,16 @@ class TeacherOwner(nn.Module):
 
 
 def network_cfg(model: Any) -> Any:
-    """The model of a config file, to be built in that file's own scope; configs stay as they are."""
+    """The model of a config file, to be built in that file's own scope; configs stay as they are.
+
+    Raises:
+        UserError: If there is no such file.
+    """
     if not isinstance(model, str):
         return model
+    if '::' not in model and not Path(model).is_file():
+        raise UserError(f"there is no config file '{model}' in {Path.cwd()}; a path may also begin with a "
+                        "package: 'mmext::...'")
     cfg = get_config(model) if '::' in model else Config.fromfile(model)
     network = cfg.model
     if 'data_preprocessor' in cfg:
