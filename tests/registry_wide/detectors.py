@@ -47,6 +47,8 @@ def build(config: Path, seed: int = 0, **model: Any) -> nn.Module:
 def batch(config: Path, count: int = 2) -> dict[str, Any]:
     """Images and annotations as the config's training pipeline gives them, before preprocessing."""
     cfg = Config.fromfile(config)
+    for one in cfg.train_dataloader.dataset.get('datasets', ()):
+        one.dataset.pop('indices', None)  # of the whole toy data
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
     torch.manual_seed(0)

@@ -85,6 +85,8 @@ def test_bfloat16_autocast(config: Path) -> None:
 @torch.no_grad()
 def _boxes(model: nn.Module, data: dict[str, Any]) -> list[Tensor]:
     results = model.test_step(copy.deepcopy(data))
+    if 'pred_instances' not in results[0]:  # panoptic segmentation: each pixel's segment
+        return [one.pred_panoptic_seg.sem_seg.reshape(-1, 1) for one in results]
     return [torch.cat((one.pred_instances.bboxes.clone().reshape(len(one.pred_instances), -1),
                        one.pred_instances.scores[:, None]), dim=1) for one in results]
 
