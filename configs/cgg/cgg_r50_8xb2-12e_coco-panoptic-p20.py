@@ -2,7 +2,7 @@
 # captions only. Nothing needs panopticapi. Start from the class-agnostic stage:
 #   --cfg-options load_from=work_dirs/cgg-pretrain_r50_8xb2-36e_coco-panoptic-p20/epoch_36.pth
 _base_ = [
-    'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py', '../_base_/datasets/coco_osps.py'
+    'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py', '../_base_/classes/coco_osps.py'
 ]
 
 things, stuff, unknown = _base_.things, _base_.stuff, _base_.unknown

@@ -43,7 +43,7 @@ def run(cfg: Any, phases: tuple[str, ...], files: bool) -> list[Problem]:
     problems += check_angles(tree['model'])
     problems += _check_data(tree, phases, structure.scope, files)
     if files:
-        problems += check_weights('model', tree['model'])
+        problems += check_weights('model', tree['model'], 'train' in phases)
         problems += check_checkpoint('load_from', tree.get('load_from'))
     unique = list(dict.fromkeys(problems))
     return sorted(unique, key=lambda problem: problem.severity != 'error')

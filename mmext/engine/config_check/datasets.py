@@ -141,15 +141,15 @@ def check_evaluator_files(path: str, value: Any) -> Iterator[Problem]:
                 yield missing_path(file, f'{path}.{key}', 'the annotation file')
 
 
-def check_weights(path: str, value: Any) -> Iterator[Problem]:
+def check_weights(path: str, value: Any, trains: bool) -> Iterator[Problem]:
     """Report files of weights that are not there or are none: of ``init_cfg``, of teachers and detectors.
 
     A part that has both ``model`` and ``checkpoint`` is a whole network beside the model; its ``model``
-    may be a config file.
+    may be a config file. Where nothing ``trains``, no teacher is asked.
     """
     if isinstance(value, (list, tuple)):
         for index, one in enumerate(value):
-            yield from check_weights(f'{path}.{index}', one)
+            yield from check_weights(f'{path}.{index}', one, trains)
     elif isinstance(value, Mapping):
         network = 'model' in value and 'checkpoint' in value
         if value.get('type') == 'Pretrained' or network:
@@ -158,7 +158,8 @@ def check_weights(path: str, value: Any) -> Iterator[Problem]:
         if is_local(config) and '::' not in config and not Path(config).is_file():
             yield missing_path(config, f'{path}.model', 'the config')
         for key, child in value.items():
-            yield from check_weights(f'{path}.{key}', child)
+            if trains or key not in ('teacher', 'teachers'):
+                yield from check_weights(f'{path}.{key}', child, trains)
 
 
 def check_checkpoint(path: str, file: Any) -> Iterator[Problem]:
