@@ -80,7 +80,8 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('name', [
+    CONFIGS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in CONFIGS[1:])])
 def test_from_tiles_to_the_servers_files(name: str, tiles: Path, real_data: Path, tmp_path: Path,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / 'config.py'

@@ -16,11 +16,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def _always(path: Path) -> bool:
-    """The first plug-in on every host, of the others their only own or a detector; the rest with -m slow."""
+    """The first plug-in on every host, of the others their only own or a detector; the rest with -m slow.
+
+    Classifiers go the way of the first plug-in's.
+    """
     method = path.parent.name
     names = [one.stem.replace('-', '_') for one in path.parent.glob('*_toy.py')]
     own = [one for one in names if one.startswith(f'{method}_')] or names
-    only = own == [path.stem.replace('-', '_')]
+    only = own == [path.stem.replace('-', '_')] and (
+        len(names) == 1 or Config.fromfile(path).default_scope != 'mmpretrain')
     common = path.stem == f'{method.replace("_", "-")}_emov2_toy'
     return (only or common or method == 'emov2' or f'atss_{method}' in path.name
             or f'{method}_atss' in path.name)
