@@ -56,8 +56,8 @@ default_hooks = dict(logger=dict(interval=1))
 """
 CONFIGS = [
     'rotated_detr/rotated-dino_r50_8xb1-12e_dota',
-    'o2detr/o2detr_r50_8xb2-50e_dota',
     *(pytest.param(name, marks=pytest.mark.slow) for name in (
+        'o2detr/o2detr_r50_8xb2-50e_dota',
         'rotated_detr/rotated-deformable-detr-refine-twostage_r50_8xb2-50e_dota',
         'rotated_detr/rotated-relation-dino_r50_8xb1-12e_dota',
         'rotated_detr/rhino_r50_8xb1-36e_dota',
@@ -80,8 +80,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize('name', [
-    CONFIGS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in CONFIGS[1:])])
+@pytest.mark.parametrize('name', CONFIGS)
 def test_from_tiles_to_the_servers_files(name: str, tiles: Path, real_data: Path, tmp_path: Path,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / 'config.py'
