@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import UserError
 from .base import ConversionReport, Converter, Rule, take
 
@@ -17,8 +19,8 @@ _MAE = dict(
     supervise_all=True, encoder_pred_channel=768, decoder_pred_channel=512, norm_eps=1e-6, mask_ratio=0.75)
 _VIT = dict(
     img_size=224, patch_size=16, in_chans=3, num_classes=1000, embed_dim=768, depth=12, num_heads=12,
-    mlp_ratio=4., qkv_bias=True, drop_rate=0., drop_path_rate=0., norm_eps=1e-6, global_pool=False,
-    distillation=False)
+    mlp_ratio=4., qkv_bias=True, drop_rate=0., attn_drop_rate=0., drop_path_rate=0., norm_eps=1e-6,
+    global_pool=False, distillation=False, use_distoken=True)
 _LOSS = dict(student_channels=None, teacher_channels=None, tau=1.0, weight=1.0, kl_reduction='mean')
 _LOSSES = {'ChannelWiseDivergence': 'mmext.ChannelDistributionLoss', 'KLDivergence': 'mmext.PixelKLLoss'}
 
@@ -39,6 +41,10 @@ def _encoder(prefix: str) -> tuple[Rule, ...]:
         Rule(r'norm\.(.+)', rf'{prefix}ln1.\1'))
 
 
+def _linear(key: str) -> str:
+    return key.replace('head.layers.head.', 'head.fc.')
+
+
 class G2SDConverter(Converter):
     """Masked autoencoders, the ViT with its distillation token, and the losses of segmentation."""
 
@@ -51,12 +57,11 @@ class G2SDConverter(Converter):
         """See :meth:`.Converter.config`."""
         if constructor in _LOSSES:
             known = take(args, _LOSS, constructor)
-            if known['kl_reduction'] != 'mean':
-                raise UserError(f"g2sd: kl_reduction='{known['kl_reduction']}' cannot be converted; the "
-                                "authors use 'mean'")
-            return dict(type=_LOSSES[constructor], loss_weight=known['weight'], tau=known['tau'],
-                        student_channels=known['student_channels'],
-                        teacher_channels=known['teacher_channels'])
+            cfg = dict(type=_LOSSES[constructor], loss_weight=known['weight'], tau=known['tau'],
+                       student_channels=known['student_channels'],
+                       teacher_channels=known['teacher_channels'])
+            return cfg if constructor == 'ChannelWiseDivergence' else dict(
+                cfg, reduction=known['kl_reduction'])
         if constructor == 'VisionTransformer':
             return self._classifier(take(args, _VIT, constructor))
         return self._autoencoder(take(args, _MAE, constructor), report)
@@ -73,30 +78,49 @@ class G2SDConverter(Converter):
             type='mmext.HiddenMAE' if args['teacher'] else 'mmext.G2SDStudent',
             backbone=dict(
                 arch=self._arch(args), img_size=args['img_size'], patch_size=args['patch_size'],
-                norm_cfg=norm, mask_ratio=args['mask_ratio']),
+                patch_cfg=dict(in_channels=args['in_chans']), norm_cfg=norm, mask_ratio=args['mask_ratio']),
             neck=dict(
                 in_chans=args['in_chans'], norm_cfg=norm, mlp_ratio=args['mlp_ratio'],
                 **{name: args[name] for name in ('decoder_embed_dim', 'decoder_depth', 'decoder_num_heads')}))
         if args['teacher']:
-            return dict(cfg, decoder_layer=min(args['suplayer'], args['decoder_depth']))
+            stops = 1 <= args['suplayer'] <= args['decoder_depth']  # else all of its blocks run
+            return dict(cfg, decoder_layer=args['suplayer'] if stops else None)
         return dict(cfg, encoder_channels=args['encoder_pred_channel'],
                     decoder_channels=args['decoder_pred_channel'],
                     supervise='all' if args['supervise_all'] else 'masked')
 
     def _classifier(self, args: dict[str, Any]) -> dict[str, Any]:
-        if not args['distillation'] or args['global_pool']:
-            raise UserError('g2sd: VisionTransformer is converted with distillation=True and '
-                            'global_pool=False only; a plain ViT is mmpretrain.VisionTransformer')
-        return dict(
-            type='mmpretrain.ImageClassifier',
-            backbone=dict(
-                type='mmext.DistTokenViT', arch=self._arch(args), img_size=args['img_size'],
-                patch_size=args['patch_size'], in_channels=args['in_chans'], qkv_bias=args['qkv_bias'],
-                drop_rate=args['drop_rate'], drop_path_rate=args['drop_path_rate'],
-                norm_cfg=dict(type='LN', eps=args['norm_eps'])),
-            head=dict(type='mmext.DistTokenClsHead', num_classes=args['num_classes'],
-                      in_channels=args['embed_dim'],
-                      loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=0.5)))
+        """The student with its distillation token, or (without one) the fine-tuned teacher."""
+        if args['distillation'] and args['global_pool']:
+            raise UserError('g2sd: VisionTransformer(distillation=True, global_pool=True) does not run in '
+                            "the authors' code either; the student is global_pool=False")
+        backbone = dict(
+            type='mmext.DistTokenViT' if args['distillation'] else 'mmpretrain.VisionTransformer',
+            arch=self._arch(args), img_size=args['img_size'], patch_size=args['patch_size'],
+            in_channels=args['in_chans'], qkv_bias=args['qkv_bias'], drop_rate=args['drop_rate'],
+            drop_path_rate=args['drop_path_rate'], norm_cfg=dict(type='LN', eps=args['norm_eps']))
+        if args['attn_drop_rate']:
+            backbone.update(layer_cfgs=dict(attn_drop_rate=args['attn_drop_rate']))
+        if args['global_pool']:
+            backbone.update(out_type='avg_featmap', final_norm=False)
+        head = dict(num_classes=args['num_classes'], in_channels=args['embed_dim'])
+        if args['distillation']:
+            head.update(type='mmext.DistTokenClsHead', average=args['use_distoken'],
+                        loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=0.5))
+        else:
+            head.update(type='mmpretrain.LinearClsHead', loss=dict(type='mmpretrain.CrossEntropyLoss'))
+        return dict(type='mmpretrain.ImageClassifier', backbone=backbone, head=head)
+
+    def convert(self, args: Mapping[str, Any], state: Mapping[str, Tensor], constructor: str | None = None,
+                target: str | None = None, report: ConversionReport | None = None
+                ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See :meth:`.Converter.convert`; the plain ViT has mmpretrain's linear head, of other names."""
+        report = report if report is not None else ConversionReport()
+        cfg, converted = super().convert(args, state, constructor, target, report)
+        if 'head' in cfg and cfg['head']['type'] == 'mmpretrain.LinearClsHead':
+            report.renamed = [(old, _linear(new)) for old, new in report.renamed]
+            converted = {_linear(key): value for key, value in converted.items()}
+        return cfg, converted
 
     def rules(self, constructor: str, target: str) -> tuple[Rule, ...]:
         """See :meth:`.Converter.rules`."""
@@ -104,6 +128,7 @@ class G2SDConverter(Converter):
             return (Rule(r'(align\..+)', r'\1'), )
         if constructor == 'VisionTransformer':
             return (*_encoder('backbone.'),
+                    Rule(r'fc_norm\.(.+)', r'backbone.ln2.\1'),
                     Rule(r'(head|head_dist)\.(.+)', r'head.layers.\1.\2'))
         return (
             *_encoder('backbone.'), *_block('decoder_blocks', 'neck.decoder_blocks'),

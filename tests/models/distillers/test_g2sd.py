@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
 from mmext import hosts
+from mmext.converters import ConversionReport, convert
 from mmext.errors import UserError
 from mmext.models.distillers.g2sd.losses import HardLabelLoss, NKDLoss, PixelKLLoss, QKVRelationLoss
 from mmext.registry import MODELS
@@ -213,3 +215,49 @@ def test_losses_name_what_does_not_fit() -> None:
     parts = [torch.randn(2, 5, 9) for _ in range(3)]
     with pytest.raises(UserError, match='relation_heads=2'):
         QKVRelationLoss(relation_heads=2)([parts], [parts])
+    with pytest.raises(UserError, match="reduction='sums'; did you mean sum"):
+        PixelKLLoss(reduction='sums')
+
+
+def test_reductions_of_the_pixel_loss() -> None:
+    ours, theirs = torch.randn(2, 3, 4, 5, 6).unbind()
+    whole = PixelKLLoss(reduction='none', tau=2.)(ours, theirs)
+    assert whole.shape == ours.shape
+    for name, expected in (('mean', whole.mean()), ('sum', whole.sum()), ('batchmean', whole.sum() / 3)):
+        torch.testing.assert_close(PixelKLLoss(reduction=name, tau=2.)(ours, theirs), expected)
+
+
+@pytest.mark.parametrize('pooled', [True, False])
+def test_the_finetuned_teacher_converts(pooled: bool) -> None:
+    """The authors' plain ViT: the mean of the patches through ``fc_norm``, or the class token."""
+    args = dict(img_size=16, patch_size=8, in_chans=1, embed_dim=8, depth=1, num_heads=2, num_classes=3,
+                mlp_ratio=2., attn_drop_rate=.1, global_pool=pooled)
+    shapes = dict(cls_token=(1, 1, 8), pos_embed=(1, 5, 8))
+    shapes |= {'patch_embed.proj.weight': (8, 1, 8, 8), 'patch_embed.proj.bias': (8, )}
+    linears = {'blocks.0.attn.qkv': (24, 8), 'blocks.0.attn.proj': (8, 8), 'blocks.0.mlp.fc1': (16, 8),
+               'blocks.0.mlp.fc2': (8, 16), 'head': (3, 8)}
+    for name in ('blocks.0.norm1', 'blocks.0.norm2', 'fc_norm' if pooled else 'norm'):
+        linears[name] = (8, )
+    for name, shape in linears.items():
+        shapes |= {f'{name}.weight': shape, f'{name}.bias': shape[:1]}
+    official = {name: torch.randn(shape) for name, shape in shapes.items()}
+    report = ConversionReport()
+    cfg, state = convert('g2sd', args, official, 'VisionTransformer', report=report)
+    assert ('head.weight', 'head.fc.weight') in report.renamed
+    model = MODELS.build(cfg).eval()
+    model.load_state_dict(state, strict=True)
+
+    images = torch.randn(2, 1, 16, 16)
+    tokens = model.backbone.patch_embed(images)[0]
+    tokens = torch.cat([official['cls_token'].expand(2, -1, -1), tokens], 1) + official['pos_embed']
+    tokens = model.backbone.layers[0](tokens)
+    norm, token = ('fc_norm', tokens[:, 1:].mean(1)) if pooled else ('norm', tokens[:, 0])
+    token = F.layer_norm(token, (8, ), official[f'{norm}.weight'], official[f'{norm}.bias'], 1e-6)
+    torch.testing.assert_close(model(images), F.linear(token, official['head.weight'], official['head.bias']))
+
+
+def test_a_student_that_the_authors_cannot_run() -> None:
+    with pytest.raises(UserError, match='global_pool=True'):
+        convert('g2sd', dict(distillation=True, global_pool=True), {}, 'VisionTransformer')
+    assert not convert('g2sd', dict(distillation=True, use_distoken=False), {},
+                       'VisionTransformer')[0]['head']['average']

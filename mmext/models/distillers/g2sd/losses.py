@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmext.errors import UserError
+from mmext.errors import UserError, did_you_mean
 from mmext.registry import MODELS
 
 Layer = Tensor | Sequence[Tensor]
+_REDUCTIONS = ('mean', 'sum', 'batchmean', 'none')
 
 
 @MODELS.register_module()
@@ -216,21 +217,37 @@ class ChannelDistributionLoss(_AlignedLoss):
 
 @MODELS.register_module()
 class PixelKLLoss(_AlignedLoss):
-    """KL divergence of each pixel's distribution over the classes, mean over all elements.
+    """KL divergence of each pixel's distribution over the classes.
 
     Args:
         loss_weight: Factor of the loss.
         tau: Temperature.
         student_channels: With ``teacher_channels``, when the two differ: a 1x1 convolution is learnt.
         teacher_channels: See ``student_channels``.
+        reduction: 'mean' over all elements (the authors'), 'sum', 'batchmean' (the sum over the images) or
+            'none'.
+
+    Raises:
+        UserError: On another reduction.
     """
 
     def __init__(self, loss_weight: float = 10.0, tau: float = 1.0, student_channels: int | None = None,
-                 teacher_channels: int | None = None) -> None:
+                 teacher_channels: int | None = None, reduction: str = 'mean') -> None:
         super().__init__(loss_weight, tau, student_channels, teacher_channels)
+        if reduction not in _REDUCTIONS:
+            raise UserError(f"PixelKLLoss: reduction='{reduction}'{did_you_mean(reduction, _REDUCTIONS)} "
+                            f'(choose from {", ".join(_REDUCTIONS)})')
+        self.reduction = reduction
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """The loss, a scalar, of logits ``(B, K, h, w)``; the teacher's is resized to the student's."""
+        """The loss of logits ``(B, K, h, w)``; the teacher's is resized to the student's.
+
+        A scalar, but ``(B, K, h, w)`` with the reduction 'none'.
+        """
         pred, target = self._aligned(pred, target)
-        loss = F.kl_div(pred.log_softmax(1), target.softmax(1), reduction='none').mean()
+        loss = F.kl_div(pred.log_softmax(1), target.softmax(1), reduction='none')
+        if self.reduction == 'mean':
+            loss = loss.mean()
+        elif self.reduction != 'none':
+            loss = loss.sum() / (len(pred) if self.reduction == 'batchmean' else 1)
         return self.loss_weight * self.tau**2 * loss
