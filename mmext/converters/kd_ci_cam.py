@@ -44,7 +44,9 @@ _OF_TRAINING = (
     'dataset', 'backbone', 'backbone_rate', 'batch_size', 'lr', 'epoch', 'decay_epoch', 'decay_rate', 'danet',
     'randAug', 'cls_min_scale', 'cls_max_scale', 'loc_min_scale', 'loc_max_scale', 'cls_teacher_input_size',
     'loc_teacher_input_size', 'clsTea', 'locTea', 'kd_mode', 'kd_fe_zero', 'max_num', 'inception_reduce',
-    'input_size', 'scale', 'min_scale', 'max_scale', 'pretrain')
+    'input_size', 'scale', 'min_scale', 'max_scale', 'pretrain', 'gpu', 'time', 'model_path', 'ttt',
+    'non_local', 'decay', 'model_path_loc', 'input_size_loc', 'cls_selection', 'aux_rate', 'aux_type', 'sgd',
+    'cutmix', 'cutmix_prob', 'new_image_backbone', 'backbone_rate_begin', 'spa_loss', 'spa_loss_rate')
 _MAP_LOSSES = {1: 'l2', 3: 'prob_kl', 5: 'smooth_l1', 7: 'l1'}
 _FUNCTIONS = ('linear', 'quadratic', 'sum_1', 'sum_2')  # any other name is the mean
 
@@ -161,7 +163,14 @@ class KDCICAMConverter(Converter):
             other = key.replace('down_classifier', 'up_classifier')
             if other in state and not torch.equal(state[other], state[key]):
                 raise UserError(f'kd_ci_cam: {key} differs from {other}; the authors share one classifier')
+        report = report if report is not None else ConversionReport()
         cfg, converted = super().convert(args, state, constructor, target, report)
+        model = cfg.get('student', cfg)
+        if 'head' in model and model['head']['context'] is None:
+            unused = {new: old for old, new in report.renamed if 'head.context.' in new}
+            report.renamed = [(old, new) for old, new in report.renamed if new not in unused]
+            report.dropped += [(old, 'of the context pool, off with attention=0') for old in unused.values()]
+            converted = {key: value for key, value in converted.items() if key not in unused}
         pooled = any(key.endswith('head.context.mask2attention.weight') for key in converted)
         if pooled and not any(key.endswith(_POOL) for key in converted):
             raise UserError("kd_ci_cam: the state has no context pool: it is in mask_train_*.pth beside the "

@@ -40,28 +40,28 @@ def _losses(case: Case) -> dict[str, Tensor]:
     mask = given['mix_mask']
     drawn = CutMixBoxes()(len(mask), tuple(mask.shape[-2:]), np.random.RandomState(case.spec['seed']))
     assert torch.equal(drawn, mask)
-    learned = {name: given[name].requires_grad_() for name in
-               ('sup_logits.stu', 'unsup_mixed_logits.stu', 'feat.stu')}
+    learned = {name: given[f'{group}.stu'].requires_grad_() for name, group in
+               dict(sup='sup_logits', unsup_mixed='unsup_mixed_logits', feat='feat').items()}
     views = {}
     for name in ('stu', *TEACHERS):
         label = mix(given[f'unsup0_logits.{name}'].argmax(1), given[f'unsup1_logits.{name}'].argmax(1), mask)
         views[name] = Views(given[f'sup_logits.{name}'], given[f'unsup_mixed_logits.{name}'], label,
                             given.get(f'feat.{name}'))
     losses = loss(views['stu'], {ours: views[name] for name, ours in TEACHERS.items()}, given['gt'])
-    supervised = torch.nn.functional.cross_entropy(given['sup_logits.stu'], given['gt'], ignore_index=255)
+    supervised = torch.nn.functional.cross_entropy(given['sup_logits.stu'], given['gt'],
+                                                   ignore_index=case.spec.get('ignore_index', 255))
     total = supervised + sum(losses.values())
     total.backward()
-    grid = loss.region.grid
+    grid, nothing = loss.region.grid, torch.tensor(0.)  # a level with the weight 0 is left out
     return {
         'loss': total, 'loss_sup.stu': supervised,
         'loss_sup.tea1': losses['loss_sup_wide'], 'loss_sup.tea2': losses['loss_sup_deep'],
         'consist_u1': losses['loss_pixel_unsup_wide'], 'consist_u2': losses['loss_pixel_unsup_deep'],
         'consist_s1': losses['loss_pixel_sup_wide'], 'consist_s2': losses['loss_pixel_sup_deep'],
-        'sem_loss': losses['loss_image'], 'content_loss': losses['loss_region'],
+        'sem_loss': losses.get('loss_image', nothing), 'content_loss': losses.get('loss_region', nothing),
         'sim_stu': region_similarity(given['feat.stu'], grid),
         'sim_tea1': region_similarity(given['feat.tea1'], grid),
-        'grad.sup_stu': learned['sup_logits.stu'].grad,
-        'grad.unsup_mixed_stu': learned['unsup_mixed_logits.stu'].grad,
-        'grad.feat_stu': learned['feat.stu'].grad,
+        **{f'grad.{name}_stu': torch.zeros_like(one) if one.grad is None else one.grad
+           for name, one in learned.items()},
         **{f'pseudo_label.{name}': view.label for name, view in views.items()},
     }

@@ -15,7 +15,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmext import hosts
-from mmext.converters import convert
+from mmext.converters import ConversionReport, convert
 from mmext.engine.meta import on_meta
 from mmext.errors import UserError
 from mmext.models.distillers.kd_ci_cam.cam_to_box import FUNCTIONS, CAMToBox
@@ -143,6 +143,16 @@ def test_released_files_convert(kind: str, constructor: str, target: str) -> Non
         wanted = MODELS.build(cfg).state_dict()
     assert set(wanted) == set(converted)
     assert all(wanted[key].shape == value.shape for key, value in converted.items())
+
+
+def test_without_attention_there_is_no_pool() -> None:
+    report = ConversionReport()
+    settings = dict(attention=0, model_path='x.pth', aux_type='fore')  # the last two do not matter here
+    cfg, converted = convert('kd_ci_cam', settings, _official('cub'), 'CUB_VGG16', report=report)
+    assert cfg['head']['context'] is None and not any('context' in key for key in converted)
+    assert 'mask2attention.weight' in dict(report.dropped)
+    with on_meta():
+        assert set(MODELS.build(cfg).state_dict()) == set(converted)
 
 
 def test_conversion_names_what_is_missing() -> None:
