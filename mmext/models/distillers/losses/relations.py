@@ -29,9 +29,10 @@ class InterChannelCorrelationLoss(nn.Module):
 
     ``sum (E_s - E_t)^2 / (C N)`` with ``E = x x^T`` of ``x (N, C, P)``. For P = 1 the closed form
 
-    ``1 / (C N) sum_n nnz(t_n) + nnz(s_n) - 2 (sign t_n . sign s_n) cos(t_n, s_n)``
+    ``1 / (C N) sum_n |u(t_n)|^2 + |u(s_n)|^2 - 2 (u(t_n) . u(s_n)) cos(t_n, s_n)``
 
-    needs no C x C matrix.
+    needs no C x C matrix. Here ``u(x) = x |x| / max(abs(x) |x|, eps)``, the signs but for rows that are too
+    small to be normalised: those of classes that a saturated softmax leaves next to no gradient.
     """
 
     same_shape = False
@@ -54,10 +55,15 @@ class InterChannelCorrelationLoss(nn.Module):
 
 
 def _of_single_positions(student: Tensor, teacher: Tensor) -> Tensor:
-    signs_s, signs_t = student.sign(), teacher.sign()
-    same = (signs_s * signs_t).sum(1)
+    own, other = _signs(student), _signs(teacher)
     cosine = (F.normalize(student, dim=1) * F.normalize(teacher, dim=1)).sum(1)
-    return (signs_s.abs().sum(1) + signs_t.abs().sum(1) - 2 * same * cosine).sum()
+    return ((own.square() + other.square()).sum(1) - 2 * (own * other).sum(1) * cosine).sum()
+
+
+def _signs(x: Tensor, eps: float = 1e-12) -> Tensor:
+    """Signs of ``(N, C)``; less where a row of ``x x^T`` is shorter than the ``eps`` of F.normalize."""
+    rows = x * x.norm(dim=1, keepdim=True)
+    return rows / rows.abs().clamp_min(eps)
 
 
 @MODELS.register_module()
