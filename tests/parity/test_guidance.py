@@ -2,6 +2,11 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
+from collections.abc import Iterator
+from contextlib import suppress
+from inspect import signature
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +20,33 @@ from mmext.registry import MODELS
 
 from .cases import Case, cases
 
-LAYER = re.compile(r'\((\d+)\): (\w+)\((.*)\)')
-TYPES = ['Conv2d', 'Linear', 'AdaptiveAvgPool2d']
+LAYER = re.compile(r'(?:\((\w+)\): )?(\w+)\((.*?)(\)?)')
+TYPES = ['Conv2d', 'Linear', 'AdaptiveAvgPool2d', 'LSTM', 'RNN', 'TransformerDecoderLayer', 'LayerNorm',
+         'MultiheadAttention']
 
 
-def layers(text: str) -> list[nn.Module]:
-    """The layers of a printed Sequential."""
-    return [getattr(nn, kind)(**_arguments(text)) if kind != 'Conv2d' else _conv(text)
-            for _, kind, text in LAYER.findall(text)]
+def printed(lines: Iterator[str]) -> nn.Module:
+    """The layer that the next lines print; a Sequential goes on to its closing bracket."""
+    _, kind, given, closed = LAYER.fullmatch(next(lines)).groups()
+    if kind != 'Sequential':
+        return _layer(getattr(nn, kind), given)
+    parts = nn.Sequential()
+    while not closed and (line := next(lines)) != ')':
+        parts.add_module(LAYER.fullmatch(line)[1], printed(chain([line], lines)))
+    return parts
 
 
-def _conv(text: str) -> nn.Conv2d:
-    first, second, rest = text.split(', ', 2)
-    return nn.Conv2d(int(first), int(second), **_arguments(rest))
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    known = {}
-    for name, value in re.findall(r'(\w+)=(\([^)]*\)|[^,]+)', text):
-        known[name] = eval(value, {})  # numbers, tuples and booleans of torch's own repr
-    if 'num_features' not in known and text.split(',')[0].isdigit():
-        known['num_features'] = int(text.split(',')[0])
-    return known
+def _layer(kind: type[nn.Module], given: str) -> nn.Module:
+    positional, named = [], {}
+    for one in re.findall(r'(?:\([^)]*\)|[^,])+', given):
+        name, _, value = one.strip().rpartition('=')
+        with suppress(ValueError, SyntaxError):  # padding=same is printed without quotes
+            value = literal_eval(value)
+        if not name:
+            positional.append(value)
+        elif name in signature(kind).parameters:  # not all versions of torch print the same
+            named[name] = value
+    return kind(*positional, **named)
 
 
 class PrintedNetwork(BaseModel):
@@ -44,11 +54,10 @@ class PrintedNetwork(BaseModel):
 
     def __init__(self, text: str, data_preprocessor: Any = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        self.layers = nn.ModuleList(layers(text))
+        self.layers = printed(line.strip() for line in text.splitlines())
 
     def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
-        for layer in self.layers:
-            inputs = layer(inputs)
+        inputs = self.layers(inputs)
         if mode == 'loss':
             return dict(loss_ce=nn.functional.cross_entropy(inputs, data_samples))
         return inputs
@@ -87,10 +96,13 @@ def test_case(case: Case, tmp_path: Path) -> None:
     losses = model(given['images'], given['label'], mode='loss')
     total = sum(losses.values())
     total.backward()
-    first = next(layer for layer in model.student.layers if isinstance(layer, nn.Linear))
     X, Y = given['X'], given['Y']
     names = [f'layer_sim.{number:02}.{name}' for number, name in enumerate(case.spec['target_layers_hit'])]
-    assert [int(name.rsplit('_', 1)[1]) for name in names] == sorted(kept)
-    case.check(dict(zip(names, (kept[number] for number in sorted(kept)))) | losses | {
-        'loss': total, 'grad.first_linear': first.weight.grad, 'cka': cka(X, Y), 'hsic': hsic(X, Y),
-        'rsa': rsa(X, Y)})
+    assert len(names) == len(kept)
+    found = dict(zip(names, (kept[number] for number in sorted(kept)))) | losses | {
+        'loss': total, 'cka': cka(X, Y), 'hsic': hsic(X, Y), 'rsa': rsa(X, Y)}
+    for name in (name for name in case.outputs if name.startswith('grad.first_')):
+        kind = name.removeprefix('grad.first_')
+        first = next(one for one in model.student.modules() if type(one).__name__.lower().startswith(kind))
+        found[name] = first.weight.grad
+    case.check(found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from mmext.errors import UserError, did_you_mean
 
@@ -27,7 +28,8 @@ class Record:
         name: The record's name.
         net: 'student' or a teacher.
         module: Path of a module of the net, or a glob (``backbone.layers.*.attn``); '' is the net itself.
-        types: Class names instead of a path: every module of exactly one of these types.
+        types: Class names instead of a path: every module of exactly one of these types. Of recurrent
+            layers the outputs are taken and not the states.
         source: 'output' or 'input' (the first positional argument).
         index: Position in a tuple that the module returns; None for all of it.
         call: Which call of a module that is run several times; None for all.
@@ -148,7 +150,8 @@ class Recorder:
 
         def after(tape: _Tape, path: str, output: Any) -> None:
             if tape.record.source == 'output':
-                keep(tape, path, output)
+                states = tape.record.types and isinstance(modules[path], nn.RNNBase)
+                keep(tape, path, output[0] if states else output)
             total[path, tape.record.name] += 1
             if early_stop and known and all(
                     total[one, each.record.name] >= known.get(one, 1)
@@ -183,8 +186,8 @@ def _tensors(record: Record, value: Any) -> list[Tensor]:
             raise UserError(f"record '{record.name}': index={record.index}, but '{record.module}' returns "
                             f'{shown}')
         value = value[record.index]
-    if isinstance(value, Tensor):
-        return [value]
+    if isinstance(value, Tensor | PackedSequence):
+        return _tensors_of(record, value)
     if isinstance(value, list | tuple | Mapping):
         items = value.values() if isinstance(value, Mapping) else value
         return [tensor for item in items if item is not None for tensor in _tensors_of(record, item)]
@@ -194,6 +197,8 @@ def _tensors(record: Record, value: Any) -> list[Tensor]:
 def _tensors_of(record: Record, value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
+    if isinstance(value, PackedSequence):
+        return [pad_packed_sequence(value, batch_first=True)[0]]
     if isinstance(value, list | tuple):
         return [tensor for item in value if item is not None for tensor in _tensors_of(record, item)]
     raise UserError(f"record '{record.name}': the {record.source} of '{record.module}' in {record.net} is a "

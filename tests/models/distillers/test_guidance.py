@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from mmext.engine.meta import on_meta
 from mmext.errors import UserError
 from mmext.models.distillers.guidance.fully_connected import FullyConnectedNet
 from mmext.models.distillers.guidance.plain_resnet import PlainResNet
 from mmext.models.distillers.losses.guidance import GuidanceLoss, cka, even_mapping
+from mmext.models.distillers.recorder import Record, Recorder
 from mmext.registry import MODELS
 
 
@@ -108,3 +110,21 @@ def test_a_mapping_to_a_layer_that_is_not_there_is_refused() -> None:
         step(guided(mapping={9: 0}).train(), torch.rand(4, 3, 16, 16))
     with pytest.raises(UserError, match='did you mean cka'):
         GuidanceLoss('ckka')
+
+
+def test_recurrent_layers_are_recorded_without_their_states() -> None:
+    class Packed(torch.nn.LSTM):
+        def forward(self, x: torch.Tensor) -> Any:
+            return super().forward(pack_padded_sequence(x, [4, 2], batch_first=True))
+
+    networks = [torch.nn.LSTM(3, 5, batch_first=True), Packed(3, 5, batch_first=True)]
+    for network in networks:
+        recorder = Recorder(network, [Record('own', 'student', types=(type(network).__name__, ))])
+        with recorder.recording(network) as records:
+            network(torch.rand(2, 4, 3))
+        assert [one.shape for one in records['own']] == [(2, 4, 5)]  # neither h nor c
+
+
+def test_the_last_record_is_left_out_even_if_it_is_no_layer() -> None:
+    layers = [torch.rand(4, 3), torch.rand(4, 2), torch.rand(3)]  # the last has no axis of the batch
+    assert sorted(GuidanceLoss().dissimilarities(layers, layers, 4)) == [0, 1]

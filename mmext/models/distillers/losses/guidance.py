@@ -52,7 +52,9 @@ def _alignment(matrix: Tensor, other: Tensor) -> Tensor:
 
 
 def _centred(gram: Tensor) -> Tensor:
-    return gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
+    count = len(gram)
+    centring = torch.eye(count, dtype=gram.dtype, device=gram.device) - 1 / count  # as the authors round
+    return centring @ gram @ centring
 
 
 def _centred_cosines(features: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ class GuidanceLoss(nn.Module):
     Args:
         metric: 'cka' (the paper's) or 'rsa'.
         mapping: 'even', or target layer to guide layer by position.
-        drop_last: Leave the last layer of each network (its logits) out.
+        drop_last: Leave the last record of each network (its logits) out.
 
     Raises:
         UserError: On an unknown metric or mapping.
@@ -143,8 +145,7 @@ class GuidanceLoss(nn.Module):
         """
         matrix = _MATRICES[self.metric]
         if reduced:
-            theirs = [one for one in target if one.ndim == 1 or one.numel()]
-            theirs = theirs[:-1] if self.drop_last else theirs
+            theirs = [one for one in self._counted(target) if one.ndim == 1 or one.numel()]
             batch = next((len(one) for one in theirs if one.numel()), batch)
         else:
             theirs = self._layers(target, batch)
@@ -170,8 +171,11 @@ class GuidanceLoss(nn.Module):
         return result
 
     def _layers(self, layers: list[Tensor], batch: int) -> list[Tensor]:
-        kept = [one for one in (_batch_first(layer, batch) for layer in layers) if one is not None]
-        return kept[:-1] if self.drop_last else kept
+        found = (_batch_first(layer, batch) for layer in self._counted(layers))
+        return [one for one in found if one is not None]
+
+    def _counted(self, layers: list[Tensor]) -> list[Tensor]:
+        return layers[:-1] if self.drop_last else layers
 
 
 def _batch_first(layer: Tensor, batch: int) -> Tensor | None:
