@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torchvision.models import mobilenet_v2
 
 from mmext import hosts
 from mmext.converters import convert
@@ -23,6 +24,7 @@ from mmext.engine.meta import on_meta
 from mmext.errors import UserError
 from mmext.models.distillers.mgd.cutmix import CutMixBoxes, mix
 from mmext.models.distillers.mgd.losses import ImageSemanticLoss, RegionContentLoss, region_similarity
+from mmext.models.distillers.mgd.networks import MultiGridMobileNetV2
 from mmext.registry import MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'mgd'
@@ -246,6 +248,7 @@ def test_data_set_has_three_branches() -> None:
 
 @pytest.mark.parametrize(('constructor', 'backbone', 'whole'), [
     ('resnet18_deeplabv3plus', 11_195_744, 16_627_413),
+    ('mobilev2_deeplabv3plus', 1_811_712, 5_760_133),
     ('resnet101_deeplabv3plus', 42_623_936, 59_468_085),
     ('wresnet34_deeplabv3plus', 66_834_240, 83_678_389)])
 def test_published_sizes(constructor: str, backbone: int, whole: int) -> None:
@@ -273,6 +276,26 @@ def test_official_names(constructor: str) -> None:
         official[f'branch2.{name}'] = value
     _, state = convert('mgd', {}, official, constructor)
     assert set(state) == set(ours)
+
+
+def test_official_names_of_mobilenet() -> None:
+    """torchvision's blocks, of which the authors' copy has the first eighteen, in their order."""
+    cfg, _ = convert('mgd', {}, {}, 'mobilev2_deeplabv3plus')
+    with on_meta():
+        ours = MODELS.build(cfg).backbone.state_dict()
+        theirs = mobilenet_v2(weights=None).features[:18].state_dict()
+    official = {f'branch1.backbone.features.{key}': value for key, value in theirs.items()}
+    official['branch1.backbone.classifier.1.bias'] = torch.zeros(1000)
+    _, state = convert('mgd', {}, official, 'mobilev2_deeplabv3plus')
+    assert [(key.removeprefix('backbone.'), value.shape) for key, value in state.items()] == [
+        (key, value.shape) for key, value in ours.items()]
+
+
+def test_the_last_blocks_of_mobilenet_are_dilated() -> None:
+    model = MultiGridMobileNetV2(widen_factor=0.25)
+    blocks = [*model.layer5, *model.layer6, *model.layer7]
+    assert [block.conv[1].conv.dilation[0] for block in blocks] == [1, 1, 1, 1, 2, 4, 8]
+    assert [tuple(x.shape[2:]) for x in model(torch.rand(1, 3, 64, 96))] == [(16, 24), (2, 3)]
 
 
 def test_all_3x3_of_the_last_stage_are_dilated() -> None:

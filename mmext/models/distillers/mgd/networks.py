@@ -1,15 +1,17 @@
-"""The networks of MGD: dilated ResNets (also wide ones) and the DeepLabV3+ head of CPS.
+"""The networks of MGD: dilated ResNets (also wide ones), a dilated MobileNetV2, the DeepLabV3+ head of CPS.
 
 Shapes: B images, C channels, h x w pixels of a map.
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmpretrain.models.backbones import ResNet
+from mmseg.models.backbones import MobileNetV2
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
@@ -37,10 +39,32 @@ class MultiGridResNet(ResNet):
 
     def __init__(self, depth: int, out_indices: tuple[int, ...] = (0, 1, 2, 3), **kwargs: Any) -> None:
         super().__init__(depth, strides=(1, 2, 2, 1), out_indices=out_indices, **kwargs)
-        for index, block in enumerate(self.layer4):
-            for conv in block.modules():
-                if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3):
-                    conv.dilation = conv.padding = (2**(index + 1), 2**(index + 1))
+        _dilate(self.layer4)
+
+
+@MODELS.register_module()
+class MultiGridMobileNetV2(MobileNetV2):
+    """mmseg's MobileNetV2 whose last three blocks dilate by 2, 4 and 8; the stride stays 32.
+
+    Args:
+        out_indices: Stages to return.
+        **kwargs: As for ``mmseg.MobileNetV2``.
+
+    Example:
+        >>> student = dict(type='mmext.MultiGridMobileNetV2', out_indices=(1, 6))
+    """
+
+    def __init__(self, out_indices: tuple[int, ...] = (1, 6), **kwargs: Any) -> None:
+        super().__init__(out_indices=out_indices, **kwargs)
+        _dilate([*self.layer6, *self.layer7][-3:])
+
+
+def _dilate(blocks: Iterable[nn.Module]) -> None:
+    """Give all 3x3 convolutions of block i the dilation ``2 ** (i + 1)``, in place."""
+    for index, block in enumerate(blocks):
+        for conv in block.modules():
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3):
+                conv.dilation = conv.padding = (2**(index + 1), 2**(index + 1))
 
 
 class CPSASPP(nn.Module):
