@@ -81,8 +81,9 @@ def region_similarity(feature: Tensor, grid: tuple[int, int]) -> Tensor:
     Returns:
         Cosines ``(B, n, n)``.
     """
-    regions = F.normalize(F.adaptive_avg_pool2d(feature, grid).flatten(2), dim=1)
-    return regions.transpose(1, 2) @ regions
+    regions = F.adaptive_avg_pool2d(feature, grid).flatten(2)
+    lengths = regions.norm(dim=1).clamp_min(1e-12)  # divided by at the end, to round as the authors do
+    return regions.transpose(1, 2) @ regions / lengths[:, :, None] / lengths[:, None]
 
 
 @MODELS.register_module()
