@@ -1,32 +1,22 @@
-# G2SD, stage 2, on the toy objects: a distillation token learns from teacher_vit_toy.py.
-_base_ = './teacher_vit_toy.py'
+# G2SD, stage 1, on the toy objects: a small ViT from the decoder of configs/dmt/teacher-mae_vit_toy.py,
+# without labels.
+_base_ = '../dmt/teacher-mae_vit_toy.py'
 
 model = dict(
     _delete_=True,
-    type='mmext.Distiller',
+    type='mmext.G2SDPretrain',
     student=dict(
-        type='ImageClassifier',
-        data_preprocessor=_base_.data_preprocessor,
         backbone=dict(
-            type='mmext.DistTokenViT',
             arch=dict(embed_dims=48, num_layers=4, num_heads=3, feedforward_channels=96),
             img_size=128,
-            patch_size=16),
-        head=dict(
-            type='mmext.DistTokenClsHead',
-            num_classes=5,
-            in_channels=48,
-            loss=dict(type='CrossEntropyLoss', loss_weight=0.5))),
-    teachers=dict(
-        base=dict(
-            model=_base_.model,
-            checkpoint='work_dirs/teacher_vit_toy/epoch_20.pth')),
-    records=dict(
-        dist_logits=dict(net='student', module='head.layers.head_dist'),
-        teacher_logits=dict(net='base', module='head.fc')),
-    losses=dict(
-        loss_dist=dict(
-            loss=dict(type='mmext.HardLabelLoss'),
-            pred='dist_logits',
-            target='teacher_logits',
-            weight=0.5)))
+            patch_size=16,
+            mask_ratio=0.75),
+        neck=dict(decoder_embed_dim=32, decoder_depth=2, decoder_num_heads=2, mlp_ratio=2.),
+        decoder_channels=32),
+    teacher=dict(
+        model=dict(
+            type='mmext.HiddenMAE',
+            backbone=dict(arch=_base_.arch, img_size=128, patch_size=16, mask_ratio=0.75),
+            neck=dict(decoder_embed_dim=32, decoder_depth=2, decoder_num_heads=2, mlp_ratio=2.),
+            decoder_layer=1),
+        checkpoint='work_dirs/teacher-mae_vit_toy/epoch_20.pth'))

@@ -1,4 +1,4 @@
-# The student of g2sd_vit_toy.py alone: the baseline.
+# The student of vit_g2sd_toy.py alone: the baseline.
 _base_ = './teacher_vit_toy.py'
 
 model = dict(

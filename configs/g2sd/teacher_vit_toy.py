@@ -1,4 +1,4 @@
-# The teacher of g2sd_vit_toy.py: a small plain ViT on the toy objects.
+# The teacher of vit_g2sd_toy.py: a small plain ViT on the toy objects.
 _base_ = ['../_base_/datasets/toy_imagenet.py', 'mmpretrain::_base_/default_runtime.py']
 
 model = dict(

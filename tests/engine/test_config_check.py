@@ -533,8 +533,11 @@ def test_files_of_teachers_and_of_load_from(tmp_path: Path, monkeypatch: pytest.
                      "model.teachers.cls.checkpoint: 'page.safetensors' is no checkpoint",
                      "model.teachers.cls.model: the config 'configs/cls.py' does not exist"):
         assert any(one.startswith(expected) for one in found), expected
+    cfg.model.student.init_cfg = dict(type='Pretrained', checkpoint='start.pth')
+    assert any('start.pth' in str(one) for one in check_config(cfg))
     tested = [str(one) for one in check_config(cfg, ('test', ))]
-    assert tested and not any('model.teachers' in one for one in tested)  # a test asks none of them
+    assert tested and not any('model.' in one for one in tested)  # a test asks none of them
+    del cfg.model.student.init_cfg
     import torch
     from safetensors.torch import save_file
     torch.save({'a': torch.zeros(1)}, 'page.pth')

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,12 +104,17 @@ STUDIES = {
              Step('h_gkd/resnet18_h_gkd_toy', [START])]},
         MAE),
     'g2sd': Study(
-        '[G2SD](../../configs/g2sd/README.md), stage 2, classification',
-        'a small ViT, 20 epochs of 400 pictures', TOP1,
+        '[G2SD](../../configs/g2sd/README.md), classification',
+        'a small ViT, 20 epochs with labels, after 20 without in stage 1', TOP1,
         {'alone': [Step('g2sd/small_vit_toy')],
-         'with a distillation token': [
-             Step('g2sd/g2sd_vit_toy', ['model.teachers.base.checkpoint={teacher}'])]},
-        {'teacher': Step('g2sd/teacher_vit_toy')}),
+         'stage 2 only': [
+             Step('g2sd/vit_g2sd_toy', ['model.teachers.base.checkpoint={teacher}',
+                                        'model.student.backbone.init_cfg=None'])],
+         'both stages': [
+             Step('g2sd/g2sd_vit_toy', ['model.teacher.checkpoint={mae}']),
+             Step('g2sd/vit_g2sd_toy', ['model.teachers.base.checkpoint={teacher}',
+                                        'model.student.backbone.init_cfg.checkpoint={before}'])]},
+        {'teacher': Step('g2sd/teacher_vit_toy'), **MAE}),
     'g2sd-seg': Study(
         '[G2SD](../../configs/g2sd/README.md), stage 2, segmentation',
         'UPerNet, a small ViT, 200 iterations', MIOU,
@@ -205,12 +211,12 @@ def lines_of(name: str, folder: Path) -> list[str]:
         lines.append(f'{start} {title} | {called} | {spread(values)} | '
                      + ', '.join(f'{value:.1f}' for value in values) + f' | {difference} |')
         first = first or values
+    tested: dict[str, float] = {}
     for teacher, step in study.teachers.items():
-        try:
-            value = figure(teacher_of(folder, step), key)
-        except IndexError:  # learnt without labels: no such figure
-            continue
-        title = 'the teacher' if len(study.teachers) == 1 else f'the teacher `{teacher}`'
+        with suppress(IndexError):  # learnt without labels: no such figure
+            tested[teacher] = figure(teacher_of(folder, step), key)
+    for teacher, value in tested.items():
+        title = 'the teacher' if len(tested) == 1 else f'the teacher `{teacher}`'
         lines.append(f'| | | *{title}* | {called} | {value:.1f} | | |')
     return lines
 

@@ -145,14 +145,14 @@ def check_weights(path: str, value: Any, trains: bool) -> Iterator[Problem]:
     """Report files of weights that are not there or are none: of ``init_cfg``, of teachers and detectors.
 
     A part that has both ``model`` and ``checkpoint`` is a whole network beside the model; its ``model``
-    may be a config file. Where nothing ``trains``, no teacher is asked.
+    may be a config file. Where nothing ``trains``, no teacher is asked and nothing is initialised.
     """
     if isinstance(value, (list, tuple)):
         for index, one in enumerate(value):
             yield from check_weights(f'{path}.{index}', one, trains)
     elif isinstance(value, Mapping):
         network = 'model' in value and 'checkpoint' in value
-        if value.get('type') == 'Pretrained' or network:
+        if network or (trains and value.get('type') == 'Pretrained'):
             yield from check_checkpoint(f'{path}.checkpoint', value.get('checkpoint'))
         config = value.get('model') if network else None
         if is_local(config) and '::' not in config and not Path(config).is_file():
