@@ -67,7 +67,6 @@ ade20k_things = tuple(filter(lambda name: name not in ade20k_stuff, ade20k_class
 cityscapes_things = cityscapes_classes[11:]
 
 
-
 def spoken(names):
     """In the authors' prompts what the file calls an airplane is a plane."""
     return tuple('plane' if name == 'airplane' else name for name in names)

@@ -23,6 +23,7 @@ from .renormalise import Renormalise
 CALLS = ('extract_feat', 'tensor', 'loss', 'predict')
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
+
 class Teacher(FrozenNetwork):
     """A network that is run under ``no_grad`` and recorded.
 
