@@ -155,4 +155,3 @@ class TestPipeline:
 def _name(step: Mapping[str, Any]) -> str:
     kind = step['type']
     return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
-

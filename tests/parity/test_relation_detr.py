@@ -163,4 +163,3 @@ def _training(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
             actual[name] = parameters[renamed[name.removeprefix('grad.')]].grad
     assert len(losses) == sum(name.startswith('loss.') for name in case.outputs)
     return actual
-

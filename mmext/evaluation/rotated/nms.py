@@ -47,4 +47,3 @@ def rotated_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.n
                 alive[other[ends[i - start]:ends[i - start + 1]]] = False
         start, size = stop, min(2 * size, 4096)
     return order[alive]
-

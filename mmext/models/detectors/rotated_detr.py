@@ -217,4 +217,3 @@ class RotatedDINO(RotatedDetectorMixin, DINO):
             query=query, value=memory, key_padding_mask=memory_mask, self_attn_mask=dn_mask,
             reference_points=reference_points, reg_branches=self.bbox_head.reg_branches, **kwargs)
         return dict(hidden_states=states, references=[reference_points, *references])
-

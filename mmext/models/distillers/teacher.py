@@ -179,4 +179,3 @@ def run_network(network: Any, call: str, inputs: Any, data_samples: Any) -> Any:
     if call == 'extract_feat':
         return network.extract_feat(inputs)
     return network(inputs, copy.deepcopy(data_samples), mode=call)
-
