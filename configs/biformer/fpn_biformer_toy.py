@@ -1,13 +1,10 @@
 # Semantic FPN with a small BiFormer on the toy scenes.
 _base_ = [
-    'mmseg::_base_/models/fpn_r50.py', '../_base_/datasets/toy_ade20k.py',
-    'mmseg::_base_/default_runtime.py', '../_base_/schedules/segmentor_toy.py'
+    '../_base_/models/fpn_toy.py', '../_base_/datasets/toy_ade20k.py',
+    '../_base_/schedules/segmentor_toy.py', 'mmseg::_base_/default_runtime.py'
 ]
 
-num_classes = 9
 model = dict(
-    data_preprocessor=dict(size=(128, 128)),
-    pretrained=None,
     backbone=dict(
         _delete_=True,
         type='mmext.BiFormer',
@@ -16,7 +13,4 @@ model = dict(
         head_dim=16,
         n_win=4,
         topks=(1, 4, 8, -2)),
-    neck=dict(in_channels=[32, 48, 64, 96], out_channels=64),
-    decode_head=dict(
-        in_channels=[64, 64, 64, 64], channels=64, num_classes=num_classes,
-        norm_cfg=dict(type='BN', requires_grad=True)))
+    neck=dict(in_channels=[32, 48, 64, 96]))

@@ -1,35 +1,11 @@
 # Search of a small residual network for the toy objects at 32 pixels, with ResNet-56 as the teacher:
 # mmext search-student configs/diswot/search_cifar-resnet_toy.py. The config itself trains ResNet-20.
 _base_ = [
-    'mmpretrain::_base_/default_runtime.py', '../_base_/datasets/toy_imagenet.py'
+    '../_base_/models/classifier_toy.py', '../_base_/datasets/toy_imagenet_32px.py',
+    'mmpretrain::_base_/default_runtime.py'
 ]
 
-num_classes = 5
-model = dict(
-    type='ImageClassifier',
-    backbone=dict(type='mmext.CIFARResNet', depths=[3, 3, 3]),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=num_classes,
-        in_channels=64,
-        topk=(1, ),
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmpretrain.RandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)),
-    dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='mmpretrain.PackInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmpretrain.ResizeEdge', scale=32, edge='short'),
-    dict(type='mmpretrain.CenterCrop', crop_size=32),
-    dict(type='mmpretrain.PackInputs')
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+model = dict(backbone=dict(type='mmext.CIFARResNet', depths=[3, 3, 3]), head=dict(in_channels=64))
 
 max_epochs = 15
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=5)
@@ -48,7 +24,7 @@ search = dict(
         type='ImageClassifier',
         backbone=dict(type='mmext.CIFARResNet', depths=[9, 9, 9]),
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64)),
+        head=dict(type='LinearClsHead', num_classes=_base_.num_classes, in_channels=64)),
     space={
         'model.backbone.depths.0': [1, 2, 3, 4],
         'model.backbone.depths.1': [1, 2, 3, 4],

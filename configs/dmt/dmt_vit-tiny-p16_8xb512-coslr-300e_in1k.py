@@ -1,6 +1,9 @@
 # DMT: ViT-T from MAE, MoCo v3 and iBOT, all ViT-B, without labels. Published results are of the fine-tuned.
+# The recipe is not published; the schedule is G2SD's.
 _base_ = [
-    'mmpretrain::_base_/datasets/imagenet_bs512_mae.py', 'mmpretrain::_base_/default_runtime.py'
+    'mmpretrain::_base_/datasets/imagenet_bs512_mae.py',
+    '../_base_/schedules/imagenet_bs4096_adamw_coslr-300e.py',
+    'mmpretrain::_base_/default_runtime.py'
 ]
 
 data_preprocessor = dict(
@@ -25,29 +28,4 @@ model = dict(
         ibot=dict(model=vit, checkpoint='work_dirs/dmt/ibot_vit-base.pth', dtype='bf16')),
     fusion='sum')
 
-# The recipe is not published; this is G2SD's.
-optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    loss_scale='dynamic',
-    optimizer=dict(type='AdamW', lr=1.5e-4 * 4096 / 256, betas=(0.9, 0.95), weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=290,
-        eta_min=2.5e-6,
-        by_epoch=True,
-        begin=10,
-        end=300,
-        convert_to_iter_based=True)
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300)
 default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3))
-auto_scale_lr = dict(base_batch_size=4096)

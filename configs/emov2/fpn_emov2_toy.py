@@ -1,13 +1,10 @@
 # Semantic FPN with a small EMOv2 on the toy scenes.
 _base_ = [
-    'mmseg::_base_/models/fpn_r50.py', '../_base_/datasets/toy_ade20k.py',
-    'mmseg::_base_/default_runtime.py', '../_base_/schedules/segmentor_toy.py'
+    '../_base_/models/fpn_toy.py', '../_base_/datasets/toy_ade20k.py',
+    '../_base_/schedules/segmentor_toy.py', 'mmseg::_base_/default_runtime.py'
 ]
 
-num_classes = 9
 model = dict(
-    data_preprocessor=dict(size=(128, 128)),
-    pretrained=None,
     backbone=dict(
         _delete_=True,
         type='mmext.EMOv2',
@@ -19,7 +16,4 @@ model = dict(
             head_dims=(8, 8, 16, 16)),
         window_size=(8, 8, 8, 4),  # a stage's map at 128 px fits in one window
         layer_scale_init_value=1.),  # no slow start: the published 1e-6 suits 300 epochs
-    neck=dict(in_channels=[24, 40, 64, 96], out_channels=64),
-    decode_head=dict(
-        in_channels=[64, 64, 64, 64], channels=64, num_classes=num_classes,
-        norm_cfg=dict(type='BN', requires_grad=True)))
+    neck=dict(in_channels=[24, 40, 64, 96]))

@@ -1,5 +1,8 @@
 # Mask R-CNN with EMOv2-5M, 1x. Published box AP 42.3, mask AP 39.0.
-_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+_base_ = [
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py', 'mmdet::_base_/datasets/coco_instance.py',
+    '../_base_/schedules/emov2_1x.py', 'mmdet::_base_/default_runtime.py'
+]
 
 pretrained = dict(
     type='Pretrained',
@@ -15,21 +18,4 @@ model = dict(
         init_cfg=pretrained),
     neck=dict(in_channels=[48, 72, 160, 288]))
 
-# AdamW; constant for half of the schedule, then cosine to 0; norms without decay
-max_epochs = 12
-train_cfg = dict(max_epochs=max_epochs)
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(custom_keys={'norm': dict(decay_mult=0.)}),
-    clip_grad=dict(max_norm=0.1, norm_type=2))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-5, by_epoch=False, begin=0, end=500),
-    dict(
-        type='CosineAnnealingLR',
-        begin=max_epochs // 2,
-        T_max=max_epochs // 2,
-        end=max_epochs,
-        by_epoch=True,
-        eta_min=0),
-]
 train_dataloader = dict(batch_size=4, num_workers=4)

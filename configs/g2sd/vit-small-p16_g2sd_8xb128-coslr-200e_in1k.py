@@ -1,5 +1,5 @@
 # G2SD, stage 2: ViT-S under its fine-tuned teacher. Published: 98.7 % of the teacher's top-1.
-_base_ = ['mmpretrain::mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py']
+_base_ = '../_base_/schedules/mae_finetune_200e.py'
 
 model = dict(
     _delete_=True,
@@ -48,21 +48,3 @@ optim_wrapper = dict(
     constructor='DefaultOptimWrapperConstructor',
     paramwise_cfg=dict(
         _delete_=True, norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        by_epoch=True,
-        begin=0,
-        end=5,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=195,
-        by_epoch=True,
-        begin=5,
-        end=200,
-        eta_min=1e-6,
-        convert_to_iter_based=True)
-]
-train_cfg = dict(max_epochs=200)

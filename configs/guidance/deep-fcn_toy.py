@@ -1,5 +1,5 @@
 # 24 fully connected layers as the classifier of the toy objects at 32 pixels, alone.
-_base_ = ['mmpretrain::_base_/default_runtime.py', '../_base_/datasets/toy_imagenet.py']
+_base_ = ['mmpretrain::_base_/default_runtime.py', '../_base_/datasets/toy_imagenet_32px.py']
 
 num_classes = 5
 model = dict(
@@ -11,21 +11,7 @@ model = dict(
         in_channels=128,
         topk=(1, ),
         loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmpretrain.RandomResizedCrop', scale=32, crop_ratio_range=(0.5, 1.0)),
-    dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='mmpretrain.PackInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmpretrain.ResizeEdge', scale=32, edge='short'),
-    dict(type='mmpretrain.CenterCrop', crop_size=32),
-    dict(type='mmpretrain.PackInputs')
-]
-train_dataloader = dict(drop_last=True, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(drop_last=True)
 
 max_epochs = 20
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=5)

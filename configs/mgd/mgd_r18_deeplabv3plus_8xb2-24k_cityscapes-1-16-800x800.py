@@ -28,19 +28,10 @@ resize = dict(
     scales=[int(1024 * ratio) for ratio in (0.5, 0.75, 1., 1.5, 1.75, 2.)],
     resize_type='ResizeShortestEdge',
     max_size=8192)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'), resize,
-    dict(type='RandomCrop', crop_size=crop_size),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs')
-]
-unlabelled_pipeline = [
-    dict(type='LoadImageFromFile'), resize,
-    dict(type='RandomCrop', crop_size=crop_size),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs')
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2:4] = [resize, dict(type='RandomCrop', crop_size=crop_size)]
+unlabelled_pipeline = _base_.unlabelled_pipeline
+unlabelled_pipeline[1:3] = train_pipeline[2:4]
 train_images = dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train')
 train_dataloader = dict(
     dataset=dict(

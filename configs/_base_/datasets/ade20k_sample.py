@@ -2,69 +2,31 @@
 # MMEXT_REAL_DATA names the folder that holds ade20k_sample.
 import os
 
+_base_ = '../pipelines/ade20k_format.py'
+
 dataset_type = 'mmseg.ADE20KDataset'
 data_root = os.environ.get('MMEXT_REAL_DATA', 'data') + '/ade20k_sample/'
-crop_size = (128, 128)
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(
-        type='RandomResize',
-        scale=(512, 128),
-        ratio_range=(0.5, 2.0),
-        keep_ratio=True,
-        resize_type='mmseg.Resize'),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmseg.Resize', scale=(512, 128), keep_ratio=True),
-    # after Resize: the metric compares with the label map of the original picture
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='mmseg.PackSegInputs')
-]
-# multi-scale and flip: mmext test --tta
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(
-                    type='mmseg.Resize',
-                    scale=(int(512 * ratio), int(128 * ratio)),
-                    keep_ratio=True) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
-            [dict(type='mmseg.RandomFlip', prob=prob) for prob in (0., 1.)],
-            [dict(type='mmseg.LoadAnnotations')],
-            [dict(type='mmseg.PackSegInputs')],
-        ])
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(scale=(512, 128), ratio_range=(0.5, 2.0))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(512, 128))
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type='mmseg.Resize', scale=(int(512 * ratio), int(128 * ratio)), keep_ratio=True)
+    for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 ]
 train_dataloader = dict(
     batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix=dict(img_path='images', seg_map_path='annotations'),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         data_prefix=dict(img_path='images', seg_map_path='annotations'),
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='mmext.IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

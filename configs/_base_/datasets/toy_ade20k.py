@@ -2,57 +2,17 @@
 # Made by tools/dataset_converters/make_toy_data.py
 import os
 
+_base_ = '../pipelines/ade20k_format.py'
+
 dataset_type = 'mmseg.BaseSegDataset'
 data_root = os.environ.get('MMEXT_TOY_DATA', 'data/toy') + '/ade20k/'
 metainfo = dict(
     classes=('bar', 'disc', 'ring', 'star', 'triangle', 'brick', 'grass', 'sand', 'water'),
     palette=[(230, 25, 75), (60, 120, 216), (245, 130, 49), (250, 210, 60), (145, 60, 180),
              (140, 75, 60), (70, 140, 60), (210, 190, 130), (60, 140, 190)])
-crop_size = (128, 128)
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(
-        type='RandomResize',
-        scale=(128, 128),
-        ratio_range=(0.75, 1.5),
-        keep_ratio=True,
-        resize_type='mmseg.Resize'),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmseg.Resize', scale=(128, 128), keep_ratio=True),
-    # after Resize: the metric compares with the label map of the original picture
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='mmseg.PackSegInputs')
-]
-# multi-scale and flip: mmext test --tta
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(
-                    type='mmseg.Resize',
-                    scale=(int(128 * ratio), int(128 * ratio)),
-                    keep_ratio=True) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
-            [dict(type='mmseg.RandomFlip', prob=prob) for prob in (0., 1.)],
-            [dict(type='mmseg.LoadAnnotations')],
-            [dict(type='mmseg.PackSegInputs')],
-        ])
-]
 train_dataloader = dict(
     batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -60,13 +20,8 @@ train_dataloader = dict(
         img_suffix='.png',
         seg_map_suffix='.png',
         reduce_zero_label=True,
-        data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-        pipeline=train_pipeline))
+        data_prefix=dict(img_path='images/training', seg_map_path='annotations/training')))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -74,9 +29,5 @@ val_dataloader = dict(
         img_suffix='.png',
         seg_map_suffix='.png',
         reduce_zero_label=True,
-        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-        pipeline=test_pipeline))
+        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation')))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='mmext.IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

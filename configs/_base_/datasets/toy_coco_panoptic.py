@@ -3,6 +3,8 @@
 #   pip install git+https://github.com/cocodataset/panopticapi.git
 import os
 
+_base_ = '../pipelines/coco_format.py'
+
 dataset_type = 'mmdet.CocoPanopticDataset'
 data_root = os.environ.get('MMEXT_TOY_DATA', 'data/toy') + '/coco/'
 metainfo = dict(
@@ -12,48 +14,25 @@ metainfo = dict(
     palette=[(230, 25, 75), (60, 120, 216), (245, 130, 49), (250, 210, 60), (145, 60, 180),
              (140, 75, 60), (70, 140, 60), (210, 190, 130), (60, 140, 190)])
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.LoadPanopticAnnotations'),
-    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(type='mmdet.PackDetInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
-    dict(type='mmdet.LoadPanopticAnnotations'),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[1] = dict(type='mmdet.LoadPanopticAnnotations')
+test_pipeline = _base_.test_pipeline
+test_pipeline[2] = dict(type='mmdet.LoadPanopticAnnotations')
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         metainfo=metainfo,
         ann_file='annotations/panoptic_train.json',
         data_prefix=dict(img='train/', seg='annotations/panoptic_train/'),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         metainfo=metainfo,
         ann_file='annotations/panoptic_val.json',
         data_prefix=dict(img='val/', seg='annotations/panoptic_val/'),
-        test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
