@@ -9,11 +9,13 @@ from .decoder import CategoryGuidedDecoder
 from .guide import LanguageGuide
 from .head import LMSegHead, semantic_scores
 from .panoptic import LMSegFusionHead, LMSegPanoptic, Segment
+from .plain_decoder import PlainDecoder, PreNormPixelDecoder
 from .semantic import LMSeg
 from .taxonomy import Taxonomy, read_taxonomy
 from .text_encoder import CLIPTextContextEncoder
 
 __all__ = [
     'CLIPTextContextEncoder', 'CategoryGuidedDecoder', 'LMSeg', 'LMSegFusionHead', 'LMSegHead',
-    'LMSegPanoptic', 'LanguageGuide', 'Segment', 'Taxonomy', 'read_taxonomy', 'semantic_scores'
+    'LMSegPanoptic', 'LanguageGuide', 'PlainDecoder', 'PreNormPixelDecoder', 'Segment', 'Taxonomy',
+    'read_taxonomy', 'semantic_scores'
 ]
