@@ -86,10 +86,12 @@ def _forward(case: Case) -> dict[str, Tensor]:
     base = head.class_embeddings[head.base_rows]
     found['cls_emb_logits'] = head.logits(queries[-1], base) / head.temperature
     metas = [sample.metainfo for sample in _samples(case)]
-    ids, mask = head._padded('caption_ids', metas)
-    states = head.caption_generator(head.word_embeddings[ids][:, :-1], mask[:, :-1], queries[-1])
-    found['caption_logits'] = head.caption_generator.generator(states)
-    found['noun_embs'] = head.word_embeddings[head._padded('noun_ids', metas)[0]]
+    if head.caption_generator is not None:
+        ids, mask = head._padded('caption_ids', metas)
+        states = head.caption_generator(head.word_embeddings[ids][:, :-1], mask[:, :-1], queries[-1])
+        found['caption_logits'] = head.caption_generator.generator(states)
+    if head.with_caption:
+        found['noun_embs'] = head.word_embeddings[head._padded('noun_ids', metas)[0]]
     return found
 
 
@@ -102,10 +104,10 @@ def _training(case: Case) -> dict[str, Tensor]:
     for name, value in losses.items():
         name = name.replace('loss_cls', 'loss_cls_emb').replace('loss_caption', 'loss_caption_generation')
         found[f'loss.{name}'] = value.reshape(1)
-        # Always 0 in the authors' log: a loss of weight 0, and one that is not there.
+        # 0 in the authors' log: a loss of weight 0, and those that are not there.
         prefix = name.rpartition('.')[0]
-        for zero in ('loss_cls', 'loss_caption_align'):
-            found[f'loss.{prefix}{"." if prefix else ""}{zero}'] = torch.zeros(1)
+        for zero in ('cls', 'caption_align', 'grounding', 'caption_generation'):
+            found.setdefault(f'loss.{prefix}{"." if prefix else ""}loss_{zero}', torch.zeros(1))
     total = sum(float(value) for value in losses.values())
     assert total == pytest.approx(case.spec['loss']['total'], rel=case.spec['tolerance']['rtol'])
     attention = 'caption_generator.layers.0.cross_attn'
@@ -154,3 +156,12 @@ def test_a_first_stage_is_a_whole_detector_of_the_host(classes: int) -> None:
     found = model.load_state_dict(state, strict=False)
     assert not found.unexpected_keys
     assert torch.equal(model.panoptic_head.cls_embed.weight, official['panoptic_head.cls_embed.weight'])
+
+
+@pytest.mark.parametrize('name', ['use_caption', 'use_caption_generation'])
+def test_a_model_without_one_use_of_captions(name: str) -> None:
+    cfg, _ = convert('cgg', {name: False, 'loss_aux_weight': 0.5}, {}, 'Mask2FormerHeadOpen')
+    parts = dict(use_caption='loss_grounding', use_caption_generation='caption_generator')
+    assert {part: cfg[part] is None for part in parts.values()} == {
+        part: key == name for key, part in parts.items()}
+    assert cfg['loss_aux_weight'] == 0.5
