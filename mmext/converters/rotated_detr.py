@@ -38,7 +38,7 @@ _COSTS: dict[str, dict[str, Any]] = {
 _LOSSES: dict[str, dict[str, Any]] = {
     'GDLoss': dict(type='mmext.GaussianLoss', tau=0., sqrt=True),
     'RTDETRVarifocalLoss': dict(type='mmext.RTDETRVarifocalLoss', quality='hbox_iou'),
-    'DEIMMalLoss': dict(type='mmext.MatchabilityAwareLoss', quality='hbox_iou'),
+    'DEIMMalLoss': dict(type='mmext.MatchabilityAwareLoss', quality='hbox_iou', alpha=0.75, gamma=2.),
     'MALLoss': dict(type='mmext.MatchabilityAwareLoss', quality='hbox_iou'),
 }
 _ATTENTION, _DENOISING = 'RotatedMultiScaleDeformableAttention', 'RotatedCdnQueryGenerator'

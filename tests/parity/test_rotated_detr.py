@@ -1,6 +1,7 @@
 """Rotated DETRs against the authors' code, from their arguments and weights through the converter."""
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -148,12 +149,25 @@ def _kalman(case: Case) -> dict[str, Tensor]:
     return {'loss.kf': value, 'grad.kf': pred.grad}
 
 
+def _cost(text: str) -> dict[str, Any]:
+    """A cost as the case writes it: 'focal 2', 'Hausdorff(4) 5', 'KLD(log1p, tau 1, sqrt False) 5'."""
+    name, options, weight = re.fullmatch(r'(\w+)(?:\((.*)\))? ([\d.]+)', text).groups()  # type: ignore
+    kinds = dict(focal='FocalLossCost', Hausdorff='HausdorffCost', Chamfer='ChamferCost', KLD='GDCost',
+                 L1='RBoxL1Cost', IoU='RotatedIoUCost')
+    cost: dict[str, Any] = dict(type=kinds[name], weight=float(weight))
+    if name == 'Hausdorff' and options:
+        cost['num_points'] = int(options)
+    elif name == 'KLD':
+        fun, tau, sqrt = (part.split()[-1] for part in options.split(','))
+        cost.update(loss_type='kld', fun=fun, tau=float(tau), sqrt=sqrt == 'True')
+    return cost
+
+
 def _adaptive(case: Case) -> dict[str, Tensor]:
     inputs, meta = case.inputs, dict(img_shape=case.spec['img_shape'])
-    assigner = TASK_UTILS.build(convert('rotated_detr', dict(match_costs=[
-        dict(type='FocalLossCost', weight=2.0), dict(type='HausdorffCost', weight=5.0),
-        dict(type='GDCost', loss_type='kld', fun='log1p', tau=1, sqrt=False, weight=5.0)]), {},
-        'DNGroupHungarianAssigner')[0])
+    costs = [_cost(one) for one in re.findall(r'\w+(?:\([^)]*\))? [\d.]+', case.args['costs'])]
+    assigner = TASK_UTILS.build(
+        convert('rotated_detr', dict(match_costs=costs), {}, 'DNGroupHungarianAssigner')[0])
     gt = InstanceData(bboxes=inputs['gt.bboxes'], labels=inputs['gt.labels'])
     of = {name: InstanceData(bboxes=inputs[f'{name}.bboxes'], scores=inputs[f'{name}.scores'])
           for name in ('dn', 'pred')}
