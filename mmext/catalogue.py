@@ -251,6 +251,8 @@ CATALOGUE: tuple[Entry, ...] = (
           'test-time augmentation that averages scores as they are', requires=('mmseg', )),
     Entry('LMSegFusionHead', 'model', 'head', 'mmext.models.segmentors.lmseg', ('mmdet', ),
           'fusion of masks where any classes are things', requires=('mmdet', 'mmseg'), method='lmseg'),
+    Entry('MaskFocalCost', 'task util', 'cost', 'mmext.models.segmentors.lmseg', ('mmdet', 'mmseg'),
+          'focal cost of mask logits', requires=('mmdet', 'mmseg'), method='lmseg'),
     Entry('PreNormPixelDecoder', 'model', 'head', 'mmext.models.segmentors.lmseg', ('mmdet', 'mmseg'),
           "MaskFormer's pixel decoder whose encoder normalises first", requires=('mmdet', 'mmseg'),
           method='lmseg'),

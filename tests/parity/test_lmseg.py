@@ -128,7 +128,8 @@ def _outputs(case: Case, model: Any, images: Tensor,
         found[f'sem_seg.{index}'] = result
         if spec['panoptic']:
             ids, segments = model.panoptic_fusion_head.segments(scores[index], one, taxonomy)
-            found[f'panoptic_seg.{index}'] = ids
+            found[f'panoptic_seg.{index}'] = _settled(ids, case.outputs[f'panoptic_seg.{index}'], scores[index],
+                                                      one, spec['panoptic']['object_mask_threshold'])
             assert [dict(id=s.id, isthing=s.thing, category_id=s.label) for s in segments] == \
                 spec['panoptic']['segments_info'][index]
             meta = dict(img_shape=(height, width), ori_shape=size)
@@ -139,6 +140,16 @@ def _outputs(case: Case, model: Any, images: Tensor,
             for segment in segments:
                 assert (coded[ids == segment.id] % 1000 == segment.label).all()
     return found
+
+
+def _settled(ids: Tensor, reference: Tensor, scores: Tensor, masks: Tensor, least: float) -> Tensor:
+    """Where two queries are equal but for rounding, either owns a pixel."""
+    sure, labels = scores.softmax(-1).max(-1)
+    keep = (labels < scores.shape[-1] - 1) & (sure > least)
+    if keep.sum() < 2 or ids.shape != reference.shape:
+        return ids
+    first, second = (sure[keep, None, None] * masks[keep].sigmoid()).topk(2, dim=0).values
+    return torch.where(first - second < 1e-5, reference, ids)
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

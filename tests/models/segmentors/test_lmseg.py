@@ -10,9 +10,10 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
+from torchvision.ops import sigmoid_focal_loss
 
 from mmext.errors import UserError
-from mmext.models.segmentors.lmseg import CLIPTextContextEncoder, PlainDecoder, read_taxonomy
+from mmext.models.segmentors.lmseg import CLIPTextContextEncoder, MaskFocalCost, PlainDecoder, read_taxonomy
 from mmext.registry import MODELS
 
 TAXONOMIES = dict(
@@ -241,6 +242,16 @@ def test_a_name_is_its_first_synonym_or_all_of_it() -> None:
     assert whole.prompts == ('a tv, television set', 'a bed', 'a background')
     with pytest.raises(UserError, match="synonym='last'; expected 'first' or 'whole'"):
         read_taxonomy('a', dict(classes=names, synonym='last'))
+
+
+def test_the_cost_of_a_mask_is_its_focal_loss_however_sure_it_is() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 4, 5) * torch.tensor([1., 8., 60.])[:, None, None]
+    masks = torch.rand(2, 4, 5) > 0.5
+    cost = MaskFocalCost(20.)(InstanceData(masks=logits), InstanceData(masks=masks))
+    expected = [[20 * sigmoid_focal_loss(one, mask.float(), reduction='mean') for mask in masks]
+                for one in logits]
+    torch.testing.assert_close(cost, torch.tensor(expected))
 
 
 @pytest.mark.parametrize('pre_norm', [False, True])

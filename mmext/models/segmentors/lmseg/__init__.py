@@ -7,7 +7,7 @@ default (``frozen=False`` trains it).
 """
 from .decoder import CategoryGuidedDecoder
 from .guide import LanguageGuide
-from .head import LMSegHead, semantic_scores
+from .head import LMSegHead, MaskFocalCost, semantic_scores
 from .panoptic import LMSegFusionHead, LMSegPanoptic, Segment
 from .plain_decoder import PlainDecoder, PreNormPixelDecoder
 from .semantic import LMSeg
@@ -16,6 +16,6 @@ from .text_encoder import CLIPTextContextEncoder
 
 __all__ = [
     'CLIPTextContextEncoder', 'CategoryGuidedDecoder', 'LMSeg', 'LMSegFusionHead', 'LMSegHead',
-    'LMSegPanoptic', 'LanguageGuide', 'PlainDecoder', 'PreNormPixelDecoder', 'Segment', 'Taxonomy',
-    'read_taxonomy', 'semantic_scores'
+    'LMSegPanoptic', 'LanguageGuide', 'MaskFocalCost', 'PlainDecoder', 'PreNormPixelDecoder', 'Segment',
+    'Taxonomy', 'read_taxonomy', 'semantic_scores'
 ]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from mmdet.models.dense_heads import MaskFormerHead
 from mmdet.models.layers import MLP, SinePositionalEncoding
 from mmdet.models.layers.pixel_decoder import PixelDecoder
+from mmdet.models.task_modules.assigners.match_cost import FocalLossCost
 from mmengine.model import BaseModule, caffe2_xavier_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -26,9 +27,33 @@ ASSIGNER = dict(
     type='mmdet.HungarianAssigner',
     match_costs=[
         dict(type='mmdet.ClassificationCost', weight=1.0),
-        dict(type='mmdet.FocalLossCost', weight=20.0, binary_input=True),
+        dict(type='mmext.MaskFocalCost', weight=20.0),
         dict(type='mmdet.DiceCost', weight=1.0, pred_act=True, eps=1.0),
     ])
+
+
+@TASK_UTILS.register_module()
+class MaskFocalCost(FocalLossCost):
+    """mmdet's focal cost of masks, from their logits: it goes on growing where a wrong mask is sure.
+
+    mmdet takes the logarithm of the probability, which is constant beyond a logit of 17.
+
+    Args:
+        weight: Of the cost.
+        alpha: Weight of the pixels inside, beside 1 - alpha outside.
+        gamma: Exponent.
+    """
+
+    def __init__(self, weight: float = 1., alpha: float = 0.25, gamma: float = 2.) -> None:
+        super().__init__(alpha=alpha, gamma=gamma, binary_input=True, weight=weight)
+
+    def _mask_focal_loss_cost(self, cls_pred: Tensor, gt_labels: Tensor) -> Tensor:
+        """``(Q, N)`` of mask logits ``(Q, h, w)`` and masks ``(N, h, w)``."""
+        logits, masks = cls_pred.flatten(1), gt_labels.flatten(1).to(cls_pred)
+        probability = logits.sigmoid()
+        inside = -F.logsigmoid(logits) * self.alpha * (1 - probability)**self.gamma
+        outside = -F.logsigmoid(-logits) * (1 - self.alpha) * probability**self.gamma
+        return (inside @ masks.t() + outside @ (1 - masks).t()) / logits.shape[1] * self.weight
 
 
 @MODELS.register_module()
