@@ -128,8 +128,9 @@ def _outputs(case: Case, model: Any, images: Tensor,
         found[f'sem_seg.{index}'] = result
         if spec['panoptic']:
             ids, segments = model.panoptic_fusion_head.segments(scores[index], one, taxonomy)
-            found[f'panoptic_seg.{index}'] = _settled(ids, case.outputs[f'panoptic_seg.{index}'], scores[index],
-                                                      one, spec['panoptic']['object_mask_threshold'])
+            name = f'panoptic_seg.{index}'
+            found[name] = _settled(ids, case.outputs[name], scores[index], one,
+                                   spec['panoptic']['object_mask_threshold'])
             assert [dict(id=s.id, isthing=s.thing, category_id=s.label) for s in segments] == \
                 spec['panoptic']['segments_info'][index]
             meta = dict(img_shape=(height, width), ori_shape=size)
