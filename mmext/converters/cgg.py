@@ -255,8 +255,9 @@ def _mask2former(args: Mapping[str, Any]) -> dict[str, Any]:
             type='CrossEntropyLoss', use_sigmoid=True, loss_weight=5.)),
         loss_dice=_loss(args['loss_dice'] or dict(type='DiceLoss', use_sigmoid=True, activate=True,
                                                   naive_dice=True, eps=1., loss_weight=5.)),
-        train_cfg=_train_cfg(train), test_cfg=_only(test, 'max_per_image', 'iou_thr', 'filter_low_score',
-                                                    'object_mask_thr', 'stuff_area_limit') if test else None)
+        train_cfg=_train_cfg(train, 'cls_cost'),
+        test_cfg=_only(test, 'max_per_image', 'iou_thr', 'filter_low_score', 'object_mask_thr',
+                       'stuff_area_limit') if test else None)
     return head
 
 
@@ -276,6 +277,7 @@ def _head(args: Mapping[str, Any], words: Sequence[int]) -> dict[str, Any]:
     grounding = _only(args['loss_grounding'] or dict(loss_weight=2.), 'loss_weight', 'temperature')
     head.update(
         type='mmext.CGGHead', classes=list(classes), base_classes=args['base_classes'], text_dims=words[1],
+        train_cfg=_train_cfg(args['train_cfg'], 'cls_emb_cost'),
         temperature=float(args['softmax_temperature']), pred_emb_norm=args['pred_emb_norm'],
         num_tokens=words[0], caption_length=captions['seq_length'],
         loss_cls=None if args['loss_cls_emb'] is None else _loss(args['loss_cls_emb']),
@@ -298,10 +300,10 @@ def _loss(cfg: Mapping[str, Any]) -> dict[str, Any]:
     return {**cfg, 'type': f"mmdet.{cfg['type']}"}
 
 
-def _train_cfg(official: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Their assigner sums two costs of classes, one with weight 0."""
+def _train_cfg(official: Mapping[str, Any] | None, cost: str) -> dict[str, Any]:
+    """Their assigner sums two costs of classes: of the linear classifier, and of text (``cost``)."""
     costs = copy.deepcopy(dict(official['assigner'])) if official else {}
-    weight = costs.get('cls_emb_cost', dict(weight=2.))['weight']
+    weight = costs.get(cost, dict(weight=2.))['weight']
     mask = dict(costs.get('mask_cost', dict(weight=5., use_sigmoid=True)), type='mmdet.CrossEntropyLossCost')
     dice = dict(costs.get('dice_cost', dict(weight=5., pred_act=True, eps=1.)), type='mmdet.DiceCost')
     return dict(
