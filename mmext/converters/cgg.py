@@ -27,8 +27,7 @@ _PUBLISHED = 'coco_b48n17'
 _WORDS = 'bert_embeddings.word_embeddings.weight'
 _NORM = ('bert_embeddings.LayerNorm.weight', 'bert_embeddings.LayerNorm.bias')
 _NOT_READ = 'its loss has weight 0 and nothing else reads it'
-_FIXED = dict(class_agnostic=False, use_caption=True, use_class_emb=True, use_caption_generation=True,
-              text_emb_norm=True, caption_emb_type='bert', caption_gen_emb_type='bert')
+_FIXED = dict(class_agnostic=False, use_class_emb=True, caption_emb_type='bert', caption_gen_emb_type='bert')
 _HEAD_DEFAULTS: dict[str, Any] = dict(
     type=_HEAD, in_channels=[256, 512, 1024, 2048], strides=[4, 8, 16, 32], feat_channels=256,
     out_channels=256, num_things_classes=48, num_stuff_classes=0, num_queries=100,
@@ -37,7 +36,9 @@ _HEAD_DEFAULTS: dict[str, Any] = dict(
     transformer_decoder=None, caption_generator=None, loss_cls=None, loss_cls_emb=None,
     loss_grounding=None, loss_caption_generation=None, loss_mask=None, loss_dice=None,
     class_to_emb_file=None, known_file=None, unknown_file=None, softmax_temperature=10.,
-    pred_emb_norm=False, train_cfg=None, test_cfg=None, classes=None, base_classes=None, **_FIXED)
+    pred_emb_norm=False, text_emb_norm=True, use_caption=True, use_caption_generation=True,
+    loss_aux_weight=1., loss_only_last=False, train_cfg=None, test_cfg=None, classes=None, base_classes=None,
+    **_FIXED)
 _FUSION_DEFAULTS: dict[str, Any] = dict(
     num_things=48, num_stuff=0, object_mask_thr=0.8, iou_thr=0.8, filter_low_score=True,
     stuff_area_limit=4096, max_per_image=100, img_shape=None, ori_shape=None, instance_offset=1000)
@@ -90,8 +91,12 @@ class CGGConverter(Converter):
             return cfg, converted
         if words is not None:
             # The LayerNorm of BERT's embeddings never changes: it is applied once and for all.
-            weight, bias = (state[prefix + name] for name in _NORM)
-            converted[f'{prefix}word_embeddings'] = F.layer_norm(words, words.shape[1:], weight, bias, 1e-12)
+            if args.get('text_emb_norm', True):
+                weight, bias = (state[prefix + name] for name in _NORM)
+                words = F.layer_norm(words, words.shape[1:], weight, bias, 1e-12)
+            head = cfg['panoptic_head'] if detector else cfg
+            if head['loss_grounding'] or head['caption_generator']:
+                converted[f'{prefix}word_embeddings'] = words
         if embeddings is not None:
             converted[f'{prefix}class_embeddings'] = embeddings
             trained = state.get(f'{prefix}class_embs')
@@ -178,7 +183,7 @@ class CGGConverter(Converter):
             Rule(rf'{captions}crx_layer\.to_out\.(.+)', rf'{out}cross_attn.proj.\2'),
             Rule(rf'{captions}ffn_layer\.linears\.0\.0\.(.+)', rf'{out}ffn.0.\2'),
             Rule(rf'{captions}ffn_layer\.linears\.1\.0\.(.+)', rf'{out}ffn.3.\2'),
-            *(Rule(rf'{captions}layer_normalz\.{name}\.1\.(.+)', rf'{out}norms.{index}.\2')
+            *(Rule(rf'{captions}layer_normalz\.{name}\.[01]\.(.+)', rf'{out}norms.{index}.\2')
               for index, name in enumerate(('mha', 'crx', 'ffn'))),
             Rule(rf'{prefix}caption_generator\.position_encoder\..+', None, 'computed'),
             Rule(rf'{prefix}(caption_generator\.generator\..+)', rf'{new}\1'),
@@ -250,8 +255,9 @@ def _mask2former(args: Mapping[str, Any]) -> dict[str, Any]:
             type='CrossEntropyLoss', use_sigmoid=True, loss_weight=5.)),
         loss_dice=_loss(args['loss_dice'] or dict(type='DiceLoss', use_sigmoid=True, activate=True,
                                                   naive_dice=True, eps=1., loss_weight=5.)),
-        train_cfg=_train_cfg(train), test_cfg=_only(test, 'max_per_image', 'iou_thr', 'filter_low_score',
-                                                    'object_mask_thr', 'stuff_area_limit') if test else None)
+        train_cfg=_train_cfg(train, 'cls_cost'),
+        test_cfg=_only(test, 'max_per_image', 'iou_thr', 'filter_low_score', 'object_mask_thr',
+                       'stuff_area_limit') if test else None)
     return head
 
 
@@ -265,22 +271,23 @@ def _head(args: Mapping[str, Any], words: Sequence[int]) -> dict[str, Any]:
     classes = args['classes'] or [f'class {row}' for row in range(total)]
     captions = args['caption_generator'] or dict(nb_layers=4, hidden_dim=words[1], ff_dim=512, nb_heads=8,
                                                  drop_val=0.1, seq_length=35)
-    if captions.get('pre_norm'):
-        raise UserError('cgg: caption_generator.pre_norm=True is of no released model; expected False')
     if captions.get('input_dim', words[1]) != captions['hidden_dim'] or captions['hidden_dim'] != words[1]:
         raise UserError(f'cgg: caption_generator: expected input_dim and hidden_dim {words[1]}, those of '
                         'the words')
-    grounding = dict(args['loss_grounding'] or {})
+    grounding = _only(args['loss_grounding'] or dict(loss_weight=2.), 'loss_weight', 'temperature')
     head.update(
         type='mmext.CGGHead', classes=list(classes), base_classes=args['base_classes'], text_dims=words[1],
+        train_cfg=_train_cfg(args['train_cfg'], 'cls_emb_cost'),
         temperature=float(args['softmax_temperature']), pred_emb_norm=args['pred_emb_norm'],
         num_tokens=words[0], caption_length=captions['seq_length'],
         loss_cls=None if args['loss_cls_emb'] is None else _loss(args['loss_cls_emb']),
-        loss_grounding=dict(type='mmext.GroundingLoss', loss_weight=grounding.get('loss_weight', 2.)),
+        loss_grounding=dict(type='mmext.GroundingLoss', **grounding) if args['use_caption'] else None,
+        loss_aux_weight=args['loss_aux_weight'], loss_only_last=args['loss_only_last'],
         caption_generator=dict(
             type='mmext.CaptionTransformer', num_layers=captions['nb_layers'],
             feedforward_channels=captions['ff_dim'], num_heads=captions['nb_heads'],
-            dropout=captions['drop_val']),
+            dropout=captions['drop_val'], pre_norm=captions.get('pre_norm', False))
+        if args['use_caption_generation'] else None,
         loss_caption=(args['loss_caption_generation'] or dict(loss_weight=2.))['loss_weight'])
     return head
 
@@ -293,10 +300,10 @@ def _loss(cfg: Mapping[str, Any]) -> dict[str, Any]:
     return {**cfg, 'type': f"mmdet.{cfg['type']}"}
 
 
-def _train_cfg(official: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Their assigner sums two costs of classes, one with weight 0."""
+def _train_cfg(official: Mapping[str, Any] | None, cost: str) -> dict[str, Any]:
+    """Their assigner sums two costs of classes: of the linear classifier, and of text (``cost``)."""
     costs = copy.deepcopy(dict(official['assigner'])) if official else {}
-    weight = costs.get('cls_emb_cost', dict(weight=2.))['weight']
+    weight = costs.get(cost, dict(weight=2.))['weight']
     mask = dict(costs.get('mask_cost', dict(weight=5., use_sigmoid=True)), type='mmdet.CrossEntropyLossCost')
     dice = dict(costs.get('dice_cost', dict(weight=5., pred_act=True, eps=1.)), type='mmdet.DiceCost')
     return dict(

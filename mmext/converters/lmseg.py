@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError, did_you_mean
+from ..models.segmentors.lmseg.plain_decoder import detr_layer
 from .base import ConversionReport, Converter, Rule, take
 
 # The released configurations with CLIP's ResNet-50.
@@ -19,7 +20,8 @@ _PIXEL = dict(type='BasePixelDecoder', conv_dim=256, mask_dim=256, norm='GN')
 _PIXEL_ENCODER = dict(_PIXEL, type='TransformerEncoderPixelDecoder', enc_layers=6, dim_feedforward=2048,
                       nheads=8, dropout=0.1, pre_norm=False)
 _PREDICTOR = dict(type='visualtext', hidden_dim=256, num_queries=100, nheads=8, dec_layers=6, dropout=0.1,
-                  order='visual_text')
+                  order='visual_text', dim_feedforward=2048, enc_layers=0, pre_norm=False,
+                  enforce_input_project=False)
 _MODEL = dict(backbone={}, text_encoder={}, text_adapter={}, pixel_decoder={}, predictor={},
               cls_embed_mlp_layers=0, size_divisibility=-1, num_classes=150)
 _NORMS: dict[str, dict] = {
@@ -27,6 +29,9 @@ _NORMS: dict[str, dict] = {
     'BN': dict(type='BN', requires_grad=True),
     'SyncBN': dict(type='SyncBN', requires_grad=True),
 }
+_PIXEL_NORMS: dict[str, dict | None] = {
+    'GN': dict(type='GN', num_groups=32), 'BN': dict(type='BN'), 'SyncBN': dict(type='SyncBN'),
+    'FrozenBN': dict(type='mmdet.FrozenBN'), '': None}
 _PLAIN, _ENCODER = 'BasePixelDecoder', 'TransformerEncoderPixelDecoder'
 
 
@@ -57,12 +62,17 @@ class LMSegConverter(Converter):
         report = report if report is not None else ConversionReport()
         cfg, converted = super().convert(args, state, known, target, report)
         head = cfg.get('decode_head') or cfg['panoptic_head']
-        if 'encoder' in head['pixel_decoder']:
-            # The same official name, 'layer_4', has another in mmdet when an encoder comes before it.
-            def rename(key: str) -> str:
-                return key.replace('.last_feat_conv.', '.encoder_out_proj.')
-            converted = {rename(key): value for key, value in converted.items()}
-            report.renamed[:] = [(old, rename(new)) for old, new in report.renamed]
+        pixel = head['pixel_decoder']
+
+        def rename(key: str) -> str:
+            if 'encoder' in pixel:
+                # The same official name, 'layer_4', has another in mmdet when an encoder comes before it.
+                key = key.replace('.last_feat_conv.', '.encoder_out_proj.')
+            if pixel['norm_cfg'] and pixel['norm_cfg']['type'] != 'GN':
+                key = key.replace('.gn.', '.bn.') if '.pixel_decoder.' in key else key
+            return key
+        converted = {rename(key): value for key, value in converted.items()}
+        report.renamed[:] = [(old, rename(new)) for old, new in report.renamed]
         return cfg, converted
 
     def config(self, args: Mapping[str, Any], constructor: str, target: str,
@@ -118,44 +128,41 @@ class LMSegConverter(Converter):
         kind = _choose('pixel decoder', kind, (_PLAIN, _ENCODER))
         pixel = take(args['pixel_decoder'], dict(_PIXEL_ENCODER, type=kind), 'pixel_decoder')
         predictor = take(args['predictor'], _PREDICTOR, 'predictor')
-        _choose('predictor', predictor['type'], ('visualtext', ))
-        report.arguments.append(('predictor.dropout', 'unused by the official decoder too'))
-        hidden = predictor['hidden_dim']
-        if pixel['conv_dim'] != hidden:
-            raise UserError(f"lmseg: pixel_decoder.conv_dim={pixel['conv_dim']} is not predictor.hidden_dim="
-                            f'{hidden}')
-        if pixel['norm'] != 'GN':
-            raise UserError(f"lmseg: pixel_decoder.norm={pixel['norm']!r} cannot be converted; expected 'GN'")
-        decoder: dict[str, Any] = dict(type='mmdet.PixelDecoder', norm_cfg=dict(type='GN', num_groups=32))
+        guided = _choose('predictor', predictor['type'], ('visualtext', 'visual')) == 'visualtext'
+        hidden, conv_dim = predictor['hidden_dim'], pixel['conv_dim']
+        norm = _PIXEL_NORMS[_choose('pixel_decoder.norm', pixel['norm'], _PIXEL_NORMS)]
+        decoder: dict[str, Any] = dict(type='mmdet.PixelDecoder', norm_cfg=norm and dict(norm))
         if kind == _ENCODER:
-            if pixel['pre_norm']:
-                raise UserError('lmseg: pixel_decoder.pre_norm=True cannot be converted; the released '
-                                'configurations have False')
-            drop = pixel['dropout']
             decoder.update(
-                type='mmdet.TransformerEncoderPixelDecoder',
-                positional_encoding=dict(num_feats=hidden // 2, normalize=True),
-                encoder=dict(
-                    num_layers=pixel['enc_layers'],
-                    layer_cfg=dict(
-                        self_attn_cfg=dict(embed_dims=hidden, num_heads=pixel['nheads'], attn_drop=drop,
-                                           proj_drop=drop, dropout_layer=None, batch_first=True),
-                        ffn_cfg=dict(embed_dims=hidden, feedforward_channels=pixel['dim_feedforward'],
-                                     num_fcs=2, ffn_drop=drop, act_cfg=dict(type='ReLU', inplace=True)))))
-        return dict(
+                type='mmext.PreNormPixelDecoder' if pixel['pre_norm'] else
+                'mmdet.TransformerEncoderPixelDecoder',
+                positional_encoding=dict(num_feats=conv_dim // 2, normalize=True),
+                encoder=dict(num_layers=pixel['enc_layers'], layer_cfg=detr_layer(
+                    conv_dim, pixel['nheads'], pixel['dim_feedforward'], pixel['dropout'])))
+        layers = dict(layers=predictor['dec_layers'], heads=predictor['nheads'])
+        if guided:
+            # What the authors' configuration calls dropout leaves branches out.
+            layers.update(drop_path_rate=predictor['dropout'], order=predictor['order'])
+        else:
+            layers.update(
+                guided=False, feedforward_channels=predictor['dim_feedforward'], dropout=predictor['dropout'],
+                encoder_layers=predictor['enc_layers'], pre_norm=predictor['pre_norm'])
+        head = dict(
             type='mmext.LMSegHead', in_channels=channels, feat_channels=hidden,
             out_channels=pixel['mask_dim'], num_queries=predictor['num_queries'], pixel_decoder=decoder,
-            decoder=dict(layers=predictor['dec_layers'], heads=predictor['nheads'],
-                         order=predictor['order']),
-            cls_mlp_layers=args['cls_embed_mlp_layers'])
+            decoder=layers, cls_mlp_layers=args['cls_embed_mlp_layers'])
+        if conv_dim != hidden:
+            head['pixel_channels'] = conv_dim
+        if predictor['enforce_input_project']:
+            head['project'] = True
+        return head
 
     def rules(self, constructor: str, target: str) -> tuple[Rule, ...]:
         """See :meth:`.Converter.rules`."""
         head = 'decode_head' if target == 'semantic' else 'panoptic_head'
         pixel = f'{head}.pixel_decoder'
         official = r'sem_seg_head\.pixel_decoder'
-        layer = rf'{official}\.transformer\.encoder\.layers\.(\d+)'
-        ours = rf'{pixel}.encoder.layers.\1'
+        plain = r'sem_seg_head\.predictor\.transformer'
         convs = []
         for index in (1, 2, 3):
             for name, new in (('adapter', 'lateral_convs'), ('layer', 'output_convs')):
@@ -171,19 +178,33 @@ class LMSegConverter(Converter):
             Rule(r'cls_embed_mlp\.(.+)', rf'{head}.cls_mlp.\1'),
             Rule(r'sem_seg_head\.predictor\.blocks\.(.+)', rf'{head}.decoder.blocks.\1'),
             Rule(r'sem_seg_head\.predictor\.((?:query_embed|input_proj|mask_embed)\..+)', rf'{head}.\1'),
+            Rule(rf'{plain}\.encoder\.norm\.(.+)', rf'{head}.decoder.encoder.norm.\1'),
+            Rule(rf'{plain}\.decoder\.norm\.(.+)', rf'{head}.decoder.decoder.post_norm.\1'),
+            *_layer_rules(rf'{plain}\.encoder', f'{head}.decoder.encoder', ('self_attn', )),
+            *_layer_rules(rf'{plain}\.decoder', f'{head}.decoder.decoder', ('self_attn', 'multihead_attn')),
             *convs,
             Rule(rf'{official}\.layer_4\.norm\.(.+)', rf'{pixel}.last_feat_conv.gn.\1'),
             Rule(rf'{official}\.layer_4\.(.+)', rf'{pixel}.last_feat_conv.conv.\1'),
             Rule(rf'{official}\.mask_features\.(.+)', rf'{pixel}.mask_feature.\1'),
             Rule(rf'{official}\.input_proj\.(.+)', rf'{pixel}.encoder_in_proj.\1'),
-            Rule(rf'{layer}\.self_attn\.(.+)', rf'{ours}.self_attn.attn.\2'),
-            Rule(rf'{layer}\.linear1\.(.+)', rf'{ours}.ffn.layers.0.0.\2'),
-            Rule(rf'{layer}\.linear2\.(.+)', rf'{ours}.ffn.layers.1.\2'),
-            Rule(rf'{layer}\.norm1\.(.+)', rf'{ours}.norms.0.\2'),
-            Rule(rf'{layer}\.norm2\.(.+)', rf'{ours}.norms.1.\2'),
+            Rule(rf'{official}\.transformer\.encoder\.norm\.(.+)', rf'{pixel}.encoder.norm.\1'),
+            *_layer_rules(rf'{official}\.transformer\.encoder', f'{pixel}.encoder', ('self_attn', )),
             Rule(r'criterion\..+', None, 'class weights are made for every batch'),
             Rule(r'pixel_(?:mean|std)', None, "the data preprocessor's"),
         )
+
+
+def _layer_rules(official: str, ours: str, attentions: tuple[str, ...]) -> list[Rule]:
+    """Rules for DETR's layers under the official and our name of their stack."""
+    old, new = rf'{official}\.layers\.(\d+)', rf'{ours}.layers.\1'
+    names = dict(self_attn='self_attn', multihead_attn='cross_attn')
+    return [
+        *(Rule(rf'{old}\.{name}\.(.+)', rf'{new}.{names[name]}.attn.\2') for name in attentions),
+        Rule(rf'{old}\.linear1\.(.+)', rf'{new}.ffn.layers.0.0.\2'),
+        Rule(rf'{old}\.linear2\.(.+)', rf'{new}.ffn.layers.1.\2'),
+        *(Rule(rf'{old}\.norm{index + 1}\.(.+)', rf'{new}.norms.{index}.\2')
+          for index in range(len(attentions) + 1)),
+    ]
 
 
 CONVERTER = LMSegConverter()

@@ -23,6 +23,9 @@ _DETECTOR_DEFAULTS: dict[str, Any] = dict(
     prompt_self_attn=False, classifier_num_layers=2, classifier_skip_and_init=False, asl=_ASL,
     loss_coef=dict(cls=2.0, bbox=5.0, giou=2.0, cls_asl=1.0), cost=dict(cls=2.0, bbox=5.0, giou=2.0),
     set_normalization='none', loss_normalization='num_box')
+# What the authors divide costs by, and losses.
+_SET_NORMALIZATIONS = ('none', 'num_box', 'mean', 'box_average')
+_NORMALIZERS = dict(num_box='boxes', mean='queries', none='none')
 # Of a golden case's batch, not of the model.
 _BATCH = ('padded', 'strides')
 _CEM_DEFAULTS: dict[str, Any] = dict(
@@ -56,10 +59,12 @@ class METRConverter(Converter):
                 **_extraction(known, known['num_blocks'], known['topk_train'], known['topk_eval'], 1.))
         known = take(args, {**_DETECTOR_DEFAULTS, **_PUBLISHED.get(constructor, {}), **dict.fromkeys(_BATCH)},
                      constructor)
-        for name in ('set_normalization', 'loss_normalization'):
-            if known[name] != _DETECTOR_DEFAULTS[name]:
-                raise UserError(f"metr: {name}='{known[name]}': only '{_DETECTOR_DEFAULTS[name]}', the "
-                                "authors' choice, is there")
+        for name, choices in (('set_normalization', _SET_NORMALIZATIONS),
+                              ('loss_normalization', _NORMALIZERS)):
+            if known[name] not in choices:
+                raise UserError(f"metr: {name}='{known[name]}'{did_you_mean(known[name], choices)} expected "
+                                f'{", ".join(choices)}')
+        report.arguments.append(('set_normalization', 'divides all costs of an image: changes no match'))
         return self._detector(known)
 
     def _detector(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +77,10 @@ class METRConverter(Converter):
                           dropout=0.)
         ffn = dict(embed_dims=dims, feedforward_channels=args['dim_feedforward'], ffn_drop=0.)
         coef, cost = args['loss_coef'], args['cost']
+        # Within a category the authors match with the weights of the losses.
+        train = dict(assigner=_assigner(coef))
+        if any(cost[name] != coef[name] for name in cost):
+            train['enc_assigner'] = _assigner(cost)
         return dict(
             type='mmext.METR',
             backbone=dict(_BACKBONES[name] if name else _NO_BACKBONE),
@@ -91,6 +100,9 @@ class METRConverter(Converter):
                                             coef['cls_asl']),
             bbox_head=dict(
                 type='mmext.METRHead', num_classes=args['num_classes'], embed_dims=dims, dn_mode='official',
+                classifier_layers=args['classifier_num_layers'],
+                classifier_skip=args['classifier_skip_and_init'],
+                normalizer=_NORMALIZERS[args['loss_normalization']],
                 loss_cls=dict(type='mmdet.FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25,
                               loss_weight=coef['cls']),
                 loss_bbox=dict(type='mmdet.L1Loss', loss_weight=coef['bbox']),
@@ -99,10 +111,7 @@ class METRConverter(Converter):
             num_feature_levels=levels,
             dn_cfg=dict(label_noise_scale=0.5, box_noise_scale=1.0, group_cfg=dict(
                 dynamic=True, num_groups=None, num_dn_queries=args['dn_number'])),
-            train_cfg=dict(assigner=dict(type='mmdet.HungarianAssigner', match_costs=[
-                dict(type='mmdet.FocalLossCost', weight=cost['cls'], eps=1e-8),
-                dict(type='mmdet.BBoxL1Cost', weight=cost['bbox'], box_format='xywh'),
-                dict(type='mmdet.IoUCost', iou_mode='giou', weight=cost['giou'])])),
+            train_cfg=train,
             test_cfg=dict(max_per_img=args['num_select']))
 
     def rules(self, constructor: str, target: str) -> tuple[Rule, ...]:
@@ -145,6 +154,13 @@ class METRConverter(Converter):
         if labels in result:
             result[labels] = result[labels][:cfg['bbox_head']['num_classes']]
         return cfg, result
+
+
+def _assigner(weights: Mapping[str, float]) -> dict[str, Any]:
+    return dict(type='mmdet.HungarianAssigner', match_costs=[
+        dict(type='mmdet.FocalLossCost', weight=weights['cls'], eps=1e-8),
+        dict(type='mmdet.BBoxL1Cost', weight=weights['bbox'], box_format='xywh'),
+        dict(type='mmdet.IoUCost', iou_mode='giou', weight=weights['giou'])])
 
 
 def _extraction(args: Mapping[str, Any], blocks: int, train: int, test: int, weight: float) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _COSTS: dict[str, dict[str, Any]] = {
 _LOSSES: dict[str, dict[str, Any]] = {
     'GDLoss': dict(type='mmext.GaussianLoss', tau=0., sqrt=True),
     'RTDETRVarifocalLoss': dict(type='mmext.RTDETRVarifocalLoss', quality='hbox_iou'),
+    'DEIMMalLoss': dict(type='mmext.MatchabilityAwareLoss', quality='hbox_iou', alpha=0.75, gamma=2.),
     'MALLoss': dict(type='mmext.MatchabilityAwareLoss', quality='hbox_iou'),
 }
 _ATTENTION, _DENOISING = 'RotatedMultiScaleDeformableAttention', 'RotatedCdnQueryGenerator'
@@ -101,7 +102,7 @@ class RotatedDETRConverter(Converter):
             if part in args:
                 args[part]['type'] = _host(args[part]['type'])
         if constructor == 'RotatedRTDETR':
-            args['encoder'].get('fpn_cfg', {}).pop('type', None)
+            args['encoder'] = _hybrid_encoder(args['encoder'], report)
         if 'dn_cfg' in args:
             args['dn_cfg'] = _denoising(args['dn_cfg'], report)
         losses = {name: _loss(head[name]) for name in ('loss_cls', 'loss_bbox', 'loss_iou') if name in head}
@@ -136,8 +137,23 @@ def _space(part: dict[str, Any]) -> dict[str, Any]:
     return {**part.pop('angle_cfg', {}), **{key: part.pop(key) for key in ('angle_factor', ) if key in part}}
 
 
+def _hybrid_encoder(cfg: dict[str, Any], report: ConversionReport) -> dict[str, Any]:
+    """RT-DETR's encoder."""
+    cfg = {'use_encoder_idx': [2], **cfg}
+    for old, new in (('pe_temperature', 'temperature'), ('encode_before_fpn', 'attention_first')):
+        if old in cfg:
+            cfg[new] = cfg.pop(old)
+    fpn = dict(cfg.pop('fpn_cfg', None) or {})
+    for part, where, keys in ((cfg, 'encoder', ('spatial_shapes', 'with_cp', 'init_cfg')),
+                              (fpn, 'encoder.fpn_cfg', ('type', 'init_cfg'))):
+        for key in keys:
+            if part.pop(key, None) is not None:
+                report.arguments.append((f'{where}.{key}', 'changes no result'))
+    return {**cfg, 'fpn_cfg': fpn or None}
+
+
 def _denoising(cfg: dict[str, Any], report: ConversionReport) -> dict[str, Any]:
-    cfg = {'noise_mode': 'only_xyxy', **cfg}
+    cfg = {'noise_mode': 'only_xywh', **cfg}
     for key in ('angle_cfg', 'angle_factor', 'type'):
         cfg.pop(key, None)
     groups = dict(cfg.get('group_cfg') or {})
@@ -161,6 +177,7 @@ def _loss(cfg: dict[str, Any]) -> dict[str, Any]:
     kind = cfg.pop('type')
     name = _short(kind)
     if name not in _LOSSES:
+        cfg.pop('varifocal_loss_iou_type', None)  # RT-DETR's head takes it out, whatever its loss is
         return {**cfg, 'type': _host(kind)}
     if name == 'GDLoss':
         take(cfg, dict.fromkeys(('loss_type', 'representation', 'fun', 'tau', 'alpha', 'reduction',

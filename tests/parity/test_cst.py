@@ -34,3 +34,14 @@ def test_case(case: Case) -> None:
         label=labels, jsd=jensen_shannon(generator, peer), weight_linear=weights,
         weight_exp=DistributionConsistency(mode='exp')(generator, peer),
         loss_cls=losses['loss_cls'], loss_bbox_l1=losses['loss_bbox']))
+
+
+def test_a_region_that_weighs_nothing_still_counts() -> None:
+    """The loss is divided by the number of regions, also where two teachers disagree altogether."""
+    head = BBoxHead(in_channels=1, num_classes=2, reg_class_agnostic=True,
+                    loss_cls=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=False))
+    labels, logits = torch.tensor([0, 2]), torch.randn(2, 3)
+    targets = weigh_roi_targets((labels, torch.ones(2), torch.zeros(2, 4), torch.ones(2, 4)),
+                                [torch.tensor([0])], [2], [torch.zeros(1)])
+    loss = head.loss(logits, torch.zeros(2, 4), torch.zeros(2, 5), *targets)['loss_cls']
+    torch.testing.assert_close(loss, -logits[1].log_softmax(0)[2] / 2)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from mmext.registry import MODELS
 from tests.parity.cases import Case, cases
 
 
-def _build(case: Case, report: ConversionReport) -> nn.Module:
+def _build(case: Case, report: ConversionReport) -> Any:
     cfg, state = convert('metr', case.args, case.state({}), case.constructor.rstrip(','), report=report)
     module = MODELS.build(cfg)
     module.load_state_dict(state, strict=True)
@@ -88,6 +89,15 @@ def _sample(case: Case) -> DetDataSample:
     return sample
 
 
+def _train(model: Any) -> Any:
+    """In training, but nothing is left out by chance."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    return model
+
+
 def _maps(case: Case) -> list[Tensor]:
     return [case.inputs[f'feat{i}'] for i in range(len(case.args['in_channels']))]
 
@@ -100,7 +110,7 @@ def _inference(case: Case) -> dict[str, Tensor]:
     logits, boxes = head(**inputs)
     found = head.predict(**inputs, batch_data_samples=samples, rescale=True)[0]
     # What training gives to the encoder's loss, which inference does not compute.
-    model.train()
+    _train(model)
     training = model.forward_transformer(maps, samples)
     actual = {'pred_logits': logits[-1, 0], 'pred_boxes': boxes[-1, 0], 'class_index': inputs['kept'][0],
               'interm_logits': training['enc_outputs_class'] + head.enc_bias,
@@ -114,20 +124,23 @@ def _inference(case: Case) -> dict[str, Tensor]:
 
 def _training(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     report = ConversionReport()
-    model, samples, inputs = _build(case, report).train(), [_sample(case)], case.inputs
+    model, samples, inputs = _train(_build(case, report)), [_sample(case)], case.inputs
     drawn = (inputs['dn_label_query'], inputs['dn_bbox_query_unact'], inputs['dn_attn_mask'],
              dict(num_denoising_queries=case.spec['pad_size'], num_denoising_groups=case.spec['dn_groups']))
     monkeypatch.setattr(CdnQueryGenerator, '__call__', lambda *_: drawn)
     head_inputs = model.forward_transformer(model.neck(_maps(case)), samples)
+    weights = case.spec['weights']
     losses = model.losses(head_inputs, samples)
-    total, _ = model.parse_losses(losses)
+    # Of more than two extraction blocks the authors weigh the first and the last.
+    total, _ = model.parse_losses({name: value for name, value in losses.items()
+                                   if _official(name).removeprefix('loss.') in weights})
     total.backward()
     logits, boxes = model.bbox_head(**head_inputs)
     padding = case.spec['pad_size']
-    weights = case.spec['weights']
-    actual = {_official(name): value / weights[_official(name).removeprefix('loss.')]
+    default = case.args['loss_coef']['cls_asl']
+    actual = {_official(name): value / weights.get(_official(name).removeprefix('loss.'), default)
               for name, value in losses.items()}
-    assert len(losses) == len(weights)
+    assert set(weights) <= {name.removeprefix('loss.') for name in actual}
     # Shares of the L1 loss that the authors log.
     centre, size = _encoder_shares(case, model, head_inputs, samples)
     actual.update({
@@ -139,12 +152,15 @@ def _training(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     return {**actual, **_gradients(case, model, report)}
 
 
-def _encoder_shares(case: Case, model: nn.Module, head_inputs: dict,
+def _encoder_shares(case: Case, model: Any, head_inputs: dict,
                     samples: list[DetDataSample]) -> tuple[Tensor, Tensor]:
     """L1 of centres and of sizes over the encoder's matched boxes."""
     found: list[tuple[Tensor, Tensor]] = []
-    handle = model.bbox_head.loss_bbox.register_forward_hook(
-        lambda module, inputs, output: found.append(inputs[:2]) or None)
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        found.append(inputs[:2])
+
+    handle = model.bbox_head.loss_bbox.register_forward_hook(keep)
     with torch.no_grad():
         model.losses(head_inputs, samples)
     handle.remove()

@@ -78,7 +78,7 @@ def _maps(case: Case) -> list[Tensor]:
 
 
 def _inference(case: Case) -> dict[str, Tensor]:
-    model, samples = _build(case), _samples(case)
+    model, samples = _build(case, 'raw_ids'), _samples(case)
     relation, related = model.decoder.position_relation, []
     memories: list[Tensor] = []
     relation.register_forward_pre_hook(lambda module, inputs: related.append(inputs[:2]) or None)
@@ -135,7 +135,7 @@ def _loss_name(official: str) -> str:
 
 def _training(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     report = ConversionReport()
-    model, samples, inputs = _build(case, report=report).train(), _samples(case), case.inputs
+    model, samples, inputs = _build(case, 'raw_ids', report).train(), _samples(case), case.inputs
     drawn = (inputs['dn_label_query'], inputs['dn_bbox_query_unact'], inputs['dn_attn_mask'],
              dict(num_denoising_queries=inputs['dn_label_query'].shape[1],
                   num_denoising_groups=case.spec['denoising_groups']))

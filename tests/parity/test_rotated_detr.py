@@ -1,6 +1,7 @@
 """Rotated DETRs against the authors' code, from their arguments and weights through the converter."""
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -8,15 +9,17 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from mmrotate.structures.bbox import RotatedBoxes
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from mmext.converters import convert
 from mmext.models.layers.rotated_decoder import as_component_box, rotated_locations
 from mmext.models.layers.rotated_denoising import RotatedCdnQueryGenerator
+from mmext.models.layers.rotated_rtdetr import ResNetVD
 from mmext.models.task_modules.rotated_assigner import assign_groups
 from mmext.models.task_modules.rotated_geometry import canonical, gaussian_distance, prob_iou
 from mmext.registry import MODELS, TASK_UTILS
-from tests.parity.cases import Case, cases
+from tests.parity.cases import OWN_GOLDENS, Case, cases
 
 _F32 = ('_f32', )
 
@@ -146,12 +149,25 @@ def _kalman(case: Case) -> dict[str, Tensor]:
     return {'loss.kf': value, 'grad.kf': pred.grad}
 
 
+def _cost(text: str) -> dict[str, Any]:
+    """A cost as the case writes it: 'focal 2', 'Hausdorff(4) 5', 'KLD(log1p, tau 1, sqrt False) 5'."""
+    name, options, weight = re.fullmatch(r'(\w+)(?:\((.*)\))? ([\d.]+)', text).groups()  # type: ignore
+    kinds = dict(focal='FocalLossCost', Hausdorff='HausdorffCost', Chamfer='ChamferCost', KLD='GDCost',
+                 L1='RBoxL1Cost', IoU='RotatedIoUCost')
+    cost: dict[str, Any] = dict(type=kinds[name], weight=float(weight))
+    if name == 'Hausdorff' and options:
+        cost['num_points'] = int(options)
+    elif name == 'KLD':
+        fun, tau, sqrt = (part.split()[-1] for part in options.split(','))
+        cost.update(loss_type='kld', fun=fun, tau=float(tau), sqrt=sqrt == 'True')
+    return cost
+
+
 def _adaptive(case: Case) -> dict[str, Tensor]:
     inputs, meta = case.inputs, dict(img_shape=case.spec['img_shape'])
-    assigner = TASK_UTILS.build(convert('rotated_detr', dict(match_costs=[
-        dict(type='FocalLossCost', weight=2.0), dict(type='HausdorffCost', weight=5.0),
-        dict(type='GDCost', loss_type='kld', fun='log1p', tau=1, sqrt=False, weight=5.0)]), {},
-        'DNGroupHungarianAssigner')[0])
+    costs = [_cost(one) for one in re.findall(r'\w+(?:\([^)]*\))? [\d.]+', case.args['costs'])]
+    assigner = TASK_UTILS.build(
+        convert('rotated_detr', dict(match_costs=costs), {}, 'DNGroupHungarianAssigner')[0])
     gt = InstanceData(bboxes=inputs['gt.bboxes'], labels=inputs['gt.labels'])
     of = {name: InstanceData(bboxes=inputs[f'{name}.bboxes'], scores=inputs[f'{name}.scores'])
           for name in ('dn', 'pred')}
@@ -242,11 +258,13 @@ def _training(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
 
     monkeypatch.setattr(RotatedCdnQueryGenerator, '__call__', generate)
     losses = model.loss(case.inputs['img'], samples)
-    total = sum(losses.values())
+    total = torch.stack([loss.sum() for loss in losses.values()]).sum()
     total.backward()
     gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
-    actual.update({f'loss.{name}': value for name, value in losses.items()})
-    actual['loss_total'] = total
+    # A normaliser that is averaged over processes makes a loss of one number a vector.
+    actual.update({f'loss.{name}': value.reshape(case.outputs[f'loss.{name}'].shape)
+                   for name, value in losses.items() if f'loss.{name}' in case.outputs})
+    actual['loss_total'] = total.reshape(case.outputs['loss_total'].shape)
     actual['grad_norms'] = torch.stack([
         gradients[name].norm() if name in gradients else torch.zeros(())
         for name in case.spec['grad_norm_names']])
@@ -263,8 +281,7 @@ def _align_ties(case: Case, actual: dict[str, Tensor]) -> None:
         far = ((actual[keys[0]][:, None] != theirs[keys[0]]) * 1e6
                + (actual[keys[1]][:, None] - theirs[keys[1]]).abs().sum(-1)
                + 1e3 * ((actual[keys[2]][:, None] - theirs[keys[2]]).abs() > 1e-4))
-        order = far.argmin(0)
-        assert order.unique().numel() == len(order), f'{case}: two detections answer one of image {index}'
+        order = torch.from_numpy(linear_sum_assignment(far.T.numpy())[1])
         actual.update({key: actual[key][order] for key in keys})
 
 
@@ -272,3 +289,35 @@ def test_distance_of_a_needle_is_finite() -> None:
     needles = torch.tensor([[50., 50., 3000., 0.01, angle] for angle in torch.linspace(0, 3, 50)])
     for kind in ('kld', 'gwd', 'jd'):
         assert gaussian_distance(needles[:, None], needles, kind).isfinite().all()
+
+
+def test_the_shallow_real_time_backbones_have_the_authors_keys() -> None:
+    """Their first block projects without pooling before, so nothing precedes the convolution."""
+    backbone = ResNetVD(depth=18, base_channels=4, stem_channels=4)
+    downsample = [key for key in backbone.state_dict() if key.startswith('layer1.0.downsample.')]
+    assert backbone.layer1[0].downsample[0].weight.shape == (4, 4, 1, 1)
+    assert {key.split('.')[3] for key in downsample} == {'0', '1'}
+
+
+def test_options_of_the_real_time_detector() -> None:
+    config = Case('rotated_detr', OWN_GOLDENS / 'rotated_detr/o2_rtdetr.json').args
+    config['bbox_head']['loss_cls'].update(
+        type='projects.rotated_rtdetr.rotated_rtdetr.varifocal_loss.DEIMMalLoss',
+        varifocal_loss_iou_type='prob_iou', gamma=1.5)
+    config['encoder'].update(pe_temperature=20., encode_before_fpn=False, use_encoder_idx=[1, 2],
+                             num_encoder_layers=[1, 2])
+    config['encoder']['fpn_cfg'].update(num_csp_blocks=2, act_cfg=dict(type='ReLU'))
+    del config['dn_cfg']['noise_mode']
+    cfg, _ = convert('rotated_detr', config, {}, 'RotatedRTDETR')
+    assert cfg['dn_cfg']['noise_mode'] == 'only_xywh'  # the authors' default
+    assert cfg['bbox_head']['loss_cls']['type'] == 'mmext.MatchabilityAwareLoss'
+    cfg.pop('data_preprocessor')
+    model: Any = MODELS.build(cfg)
+    assert [len(block.layers) for block in model.encoder.transformer_blocks] == [1, 2]
+    assert {len(block.blocks) for block in model.encoder.fpn.top_down_blocks} == {2}
+    maps = tuple(torch.randn(1, 32, 2 * side, side) for side in (8, 4, 2))
+    after = model.encoder(maps)
+    model.encoder.attention_first = True
+    before = model.encoder(maps)
+    assert [one.shape for one in after] == [one.shape for one in maps]
+    assert not torch.allclose(after[0], before[0])

@@ -181,9 +181,11 @@ class CGGHead(Mask2FormerHead):
         Returns:
             ``(..., K + 1)``.
         """
-        if self.pred_emb_norm:
-            queries = F.normalize(queries, dim=-1)
         return F.pad(queries @ embeddings.t(), (0, 1))
+
+    def _forward_head(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        queries, *others = super()._forward_head(*args, **kwargs)
+        return (F.normalize(queries, dim=-1) if self.pred_emb_norm else queries, *others)
 
     def loss_by_feat(self, all_cls_scores: Sequence[Tensor], all_mask_preds: Sequence[Tensor],
                      batch_gt_instances: Any, batch_img_metas: list[dict]) -> dict[str, Tensor]:
@@ -213,8 +215,6 @@ class CGGHead(Mask2FormerHead):
         return losses
 
     def _caption_losses(self, queries: Tensor, metas: list[dict]) -> dict[str, Tensor]:
-        if self.pred_emb_norm:
-            queries = F.normalize(queries, dim=-1)
         found: dict[str, Tensor] = {}
         if self.loss_grounding is not None:
             ids, mask = self._padded('noun_ids', metas)
@@ -255,8 +255,7 @@ class CGGHead(Mask2FormerHead):
             raise UserError('this model has no caption_generator')
         tokenizer = self.words.tokenizer
         return tokenizer.decode(self.caption_generator.generate(
-            F.normalize(queries, dim=-1) if self.pred_emb_norm else queries, self.word_embeddings,
-            tokenizer.start, tokenizer.end, beam_width, alpha))
+            queries, self.word_embeddings, tokenizer.start, tokenizer.end, beam_width, alpha))
 
 
 def _check_names(classes: tuple[str, ...], base: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from ...registry import MODELS
+from ...registry import MODELS, TASK_UTILS
 from ..layers.category_extraction import SimilarityClassifier
 from ..layers.relation_transformer import EPS, init_linear
 
@@ -36,6 +36,7 @@ _MATCHER = dict(
             dict(type='mmdet.BBoxL1Cost', weight=5.0, box_format='xywh'),
             dict(type='mmdet.IoUCost', iou_mode='giou', weight=2.0),
         ]))
+NORMALIZERS = ('boxes', 'queries', 'none')
 DN_MODES = ('per_category', 'official')
 
 
@@ -73,11 +74,16 @@ class METRHead(DINOHead):
         loss_cls: Focal loss; of the K-way encoder output and of the binary ones.
         loss_bbox: See :class:`mmdet.DETRHead`.
         loss_iou: See :class:`mmdet.DETRHead`.
-        train_cfg: ``assigner`` whose ``match_costs`` are ``FocalLossCost``, ``BBoxL1Cost`` and ``IoUCost``.
+        classifier_layers: Of :class:`.SimilarityClassifier`.
+        classifier_skip: Of :class:`.SimilarityClassifier`.
+        normalizer: What the losses of the categories' sets and of the denoising queries are divided by:
+            the number of 'boxes', that of a set's 'queries', or 'none'. The encoder's: of boxes.
+        train_cfg: ``assigner`` whose ``match_costs`` are ``FocalLossCost``, ``BBoxL1Cost`` and ``IoUCost``;
+            ``enc_assigner``, if the encoder's costs are others.
         test_cfg: ``max_per_img``, at most so many boxes (100 by default).
 
     Raises:
-        ValueError: If ``dn_mode`` is unknown or there is another match cost.
+        ValueError: If ``dn_mode`` or ``normalizer`` is unknown or there is another match cost.
     """
 
     def __init__(self,
@@ -87,24 +93,32 @@ class METRHead(DINOHead):
                  loss_cls: dict[str, Any] = _LOSS_CLS,
                  loss_bbox: dict[str, Any] = _LOSS_BBOX,
                  loss_iou: dict[str, Any] = _LOSS_IOU,
+                 classifier_layers: int = 2,
+                 classifier_skip: bool = False,
+                 normalizer: str = 'boxes',
                  train_cfg: dict[str, Any] | None = None,
                  test_cfg: dict[str, Any] | None = None,
                  **kwargs: Any) -> None:
+        if normalizer not in NORMALIZERS:
+            raise ValueError(f"normalizer='{normalizer}': expected {', '.join(NORMALIZERS)}")
         if dn_mode not in DN_MODES:
             raise ValueError(f"dn_mode='{dn_mode}': expected {' or '.join(DN_MODES)}")
-        self.dn_mode = dn_mode
+        self.dn_mode, self.normalizer = dn_mode, normalizer
+        self.classifier_cfg: dict[str, Any] = dict(num_layers=classifier_layers, skip=classifier_skip)
         super().__init__(
             num_classes, *args, loss_cls=loss_cls, loss_bbox=loss_bbox, loss_iou=loss_iou,
             train_cfg=copy.deepcopy(_MATCHER) if train_cfg is None else train_cfg,
             test_cfg=dict(max_per_img=100) if test_cfg is None else test_cfg, **kwargs)
-        for cost in self.assigner.match_costs:
+        encoder = (self.train_cfg or {}).get('enc_assigner')
+        self.enc_assigner = TASK_UTILS.build(encoder) if encoder else self.assigner
+        for cost in (*self.assigner.match_costs, *self.enc_assigner.match_costs):
             if not isinstance(cost, (FocalLossCost, BBoxL1Cost, IoUCost)):
                 raise ValueError(f'METRHead has no use for {type(cost).__name__} in match_costs: expected '
                                  'FocalLossCost, BBoxL1Cost and IoUCost')
 
     def _init_layers(self) -> None:
         dims, layers = self.embed_dims, self.num_pred_layer - 1
-        self.classifier = SimilarityClassifier(dims)
+        self.classifier = SimilarityClassifier(dims, **self.classifier_cfg)
         hidden = [nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU()]
         boxes = nn.Sequential(*hidden, nn.Linear(dims, 4))
         # The last one is the encoder's.
@@ -203,6 +217,7 @@ class METRHead(DINOHead):
         """Of one layer, ``(B, k, N)`` and ``(B, k, N, 4)``; ``found``: boxes and their queries."""
         which, query = found
         at = (truth.image[which], truth.slot[which], query)
+        count = self._count(count, logits)
         target = torch.ones_like(logits, dtype=torch.long)  # class 0 is yes, 1 the background
         target[at] = 0
         weight = None if valid is None else valid[..., None].expand_as(logits).flatten().to(logits)
@@ -229,15 +244,19 @@ class METRHead(DINOHead):
         full = weight.flatten(1)[:, None].expand_as(logits)
         if valid is not None:
             full = full * valid[..., None]
-        count *= groups
+        count = self._count(count * groups, logits)
         loss_cls = self.loss_cls(logits.reshape(-1, 1), target.flatten(), full.flatten(), avg_factor=count)
         return loss_cls, *self._box_losses(boxes[at], truth, which, count)
+
+    def _count(self, boxes: float, logits: Tensor) -> float:
+        """What losses of ``logits`` ``(B, k, Q)`` are divided by."""
+        return {'boxes': boxes, 'queries': float(logits.shape[-1]), 'none': 1.}[self.normalizer]
 
     def _encoder_loss(self, logits: Tensor, boxes: Tensor, truth: Truth,
                       count: float) -> tuple[Tensor, Tensor, Tensor]:
         """Of the selected tokens, ``(B, N, K)`` and ``(B, N, 4)``: DINO's, over all categories."""
         of_label = logits[truth.image, :, truth.label][None]
-        cost = self._cost(of_label, boxes[truth.image][None], truth)
+        cost = self._cost(of_label, boxes[truth.image][None], truth, self.enc_assigner)
         which, query = _assign(cost, truth.image[:, None])[0]
         at = (truth.image[which], query)
         target = torch.full(logits.shape[:2], self.num_classes, dtype=torch.long, device=logits.device)
@@ -259,7 +278,7 @@ class METRHead(DINOHead):
         """For every layer the matched boxes and their queries; only within a category's set."""
         which = (truth.slot >= 0).nonzero().flatten()
         own = Truth(*(part[which] for part in truth))
-        cost = self._cost(logits[:, own.image, own.slot], boxes[:, own.image, own.slot], own)
+        cost = self._cost(logits[:, own.image, own.slot], boxes[:, own.image, own.slot], own, self.assigner)
         found = _assign(cost, torch.stack((own.image, own.slot), dim=1))
         lost = len(truth.slot) - len(found[0][0])
         if lost:
@@ -269,16 +288,17 @@ class METRHead(DINOHead):
         return [(which[boxes_], query) for boxes_, query in found]
 
     @torch.no_grad()
-    def _cost(self, logits: Tensor, boxes: Tensor, truth: Truth) -> Tensor:
+    def _cost(self, logits: Tensor, boxes: Tensor, truth: Truth, assigner: Any) -> Tensor:
         """``(L, G, N)``: what it costs to match a box with the queries that it may be matched with.
 
         Args:
             logits: ``(L, G, N)`` of the box's category.
             boxes: ``(L, G, N, 4)``.
             truth: Of the G boxes.
+            assigner: Its costs.
         """
         total = torch.zeros_like(logits)
-        for cost in self.assigner.match_costs:
+        for cost in assigner.match_costs:
             if isinstance(cost, FocalLossCost):
                 p = logits.sigmoid()
                 yes = -(p + cost.eps).log() * cost.alpha * (1 - p)**cost.gamma

@@ -47,10 +47,16 @@ class _CrossAttention(nn.Module):
 
 
 class CaptionLayer(nn.Module):
-    """Self-attention, cross-attention and a feed-forward network, each normalised after its sum."""
+    """Self-attention, cross-attention and a feed-forward network, each normalised after its sum.
 
-    def __init__(self, dims: int, ffn_dims: int, num_heads: int, dropout: float) -> None:
+    With ``pre_norm`` as the authors have it: the normalised input is what a part is added to, and what
+    the attentions read; the network reads the input as it is.
+    """
+
+    def __init__(self, dims: int, ffn_dims: int, num_heads: int, dropout: float,
+                 pre_norm: bool = False) -> None:
         super().__init__()
+        self.pre_norm = pre_norm
         self.self_attn = _SelfAttention(dims, num_heads)
         self.cross_attn = _CrossAttention(dims, num_heads)
         self.ffn = nn.Sequential(nn.Linear(dims, ffn_dims), nn.Dropout(dropout), nn.ReLU(inplace=True),
@@ -60,6 +66,11 @@ class CaptionLayer(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """``(B, T, D)``."""
+        if self.pre_norm:
+            x = self.norms[0](x)
+            x = self.norms[1](x + self.dropout(self.self_attn(x, mask)))
+            x = x + self.dropout(self.cross_attn(x, memory))
+            return self.norms[2](x) + self.dropout(self.ffn(x))
         x = self.norms[0](x + self.dropout(self.self_attn(x, mask)))
         x = self.norms[1](x + self.dropout(self.cross_attn(x, memory)))
         return self.norms[2](x + self.dropout(self.ffn(x)))
@@ -77,6 +88,7 @@ class CaptionTransformer(BaseModule):
         num_heads: Heads of the attentions; must divide ``embed_dims``.
         max_length: The longest caption, in tokens.
         dropout: After every part of a layer and on the words.
+        pre_norm: See :class:`CaptionLayer`; the released models have False.
 
     Raises:
         ValueError: If ``embed_dims`` is odd or ``num_heads`` does not divide it.
@@ -90,13 +102,15 @@ class CaptionTransformer(BaseModule):
                  num_heads: int = 8,
                  max_length: int = 35,
                  dropout: float = 0.1,
+                 pre_norm: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if embed_dims % num_heads or embed_dims % 2:
             raise ValueError(f'embed_dims={embed_dims}: expected an even multiple of num_heads={num_heads}')
         self.max_length = max_length
         self.layers = nn.ModuleList([
-            CaptionLayer(embed_dims, feedforward_channels, num_heads, dropout) for _ in range(num_layers)])
+            CaptionLayer(embed_dims, feedforward_channels, num_heads, dropout, pre_norm)
+            for _ in range(num_layers)])
         self.generator = nn.Linear(embed_dims, num_tokens)
         self.dropout = nn.Dropout(dropout)
         exponent = torch.arange(0, embed_dims, 2) / embed_dims

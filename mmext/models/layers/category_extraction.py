@@ -30,7 +30,7 @@ class SimilarityClassifier(nn.Module):
     def __init__(self, embed_dims: int, num_layers: int = 2, skip: bool = False, prior: float = 0.1) -> None:
         super().__init__()
         self.feature_linear = nn.ModuleList(nn.Linear(embed_dims, embed_dims) for _ in range(num_layers))
-        self.skip = skip
+        self.skip = skip and num_layers > 0
         self.b = nn.Parameter(torch.full((1, ), -math.log((1 - prior) / prior)))
 
     def forward(self, features: Tensor, vectors: Tensor) -> Tensor:

@@ -53,7 +53,8 @@ def weigh_roi_targets(targets: Sequence[Tensor], assigned: Sequence[Tensor], siz
     start = 0
     for index, size, weight in zip(assigned, sizes, weights):
         positives = slice(start, start + len(index))
-        label_weights[positives] *= weight[index]
+        # The head counts regions of positive weight: a box that weighs nothing is still one.
+        label_weights[positives] *= weight[index].clamp(min=torch.finfo(weight.dtype).tiny)
         bbox_weights[positives] *= weight[index][:, None]
         start += size
     return labels, label_weights, bbox_targets, bbox_weights

@@ -17,6 +17,7 @@ from mmext.datasets import toy
 from mmext.errors import UserError
 from mmext.models.detectors.metr import PARAMETERS
 from mmext.models.language import write_table
+from mmext.models.layers.category_extraction import SimilarityClassifier
 from mmext.registry import MODELS
 from tests.mmengine_state import forget_runs
 from tests.registry_wide.meta import build_on_meta
@@ -124,6 +125,32 @@ def test_loss_of_a_batch_is_that_of_its_images() -> None:
             weights = [0.5, 0.5] if 'cem' in name else [count / sum(counts) for count in counts]
             expected = sum(weight * one[name] for weight, one in zip(weights, alone))
             torch.testing.assert_close(together[name], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('normalizer', ['boxes', 'queries', 'none'])
+def test_what_losses_are_divided_by(normalizer: str) -> None:
+    """The encoder's are always divided by the number of boxes."""
+    batch = _batch(1)
+
+    def losses(kind: str) -> tuple[dict[str, Tensor], Any]:
+        model = _model(bbox_head=dict(copy.deepcopy(Config.fromfile(TOY).model.bbox_head), normalizer=kind))
+        torch.manual_seed(0)  # of the denoising
+        given = model.train().data_preprocessor(copy.deepcopy(batch), True)
+        return model(**given, mode='loss'), (model, given['data_samples'])
+
+    found, (model, samples) = losses(normalizer)
+    reference, _ = losses('boxes')
+    count = len(samples[0].gt_instances)
+    factor = dict(boxes=1, queries=count / model.num_queries, none=count)[normalizer]
+    torch.testing.assert_close(found['loss_bbox'], reference['loss_bbox'] * factor)
+    torch.testing.assert_close(found['d0.loss_cls'], reference['d0.loss_cls'] * factor)
+    torch.testing.assert_close(found['enc_loss_bbox'], reference['enc_loss_bbox'])
+
+
+def test_a_classifier_without_layers_skips_nothing() -> None:
+    features, vectors = torch.randn(2, 3, 8), torch.randn(2, 3, 8)
+    plain, skip = (SimilarityClassifier(8, 0, skip) for skip in (False, True))
+    torch.testing.assert_close(plain(features, vectors), skip(features, vectors))
 
 
 def test_labels_are_of_the_images_own_taxonomy() -> None:

@@ -9,9 +9,11 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from torch import nn
+from torchvision.ops import sigmoid_focal_loss
 
 from mmext.errors import UserError
-from mmext.models.segmentors.lmseg import CLIPTextContextEncoder, read_taxonomy
+from mmext.models.segmentors.lmseg import CLIPTextContextEncoder, MaskFocalCost, PlainDecoder, read_taxonomy
 from mmext.registry import MODELS
 
 TAXONOMIES = dict(
@@ -231,3 +233,58 @@ def test_the_own_background_stays_with_other_names() -> None:
 def test_an_auxiliary_head_is_refused() -> None:
     with pytest.raises(UserError, match='auxiliary_head'):
         build(auxiliary_head=dict(type='FCNHead', in_channels=128, channels=8, num_classes=4))
+
+
+def test_a_name_is_its_first_synonym_or_all_of_it() -> None:
+    names = ['tv, television set', 'bed ']
+    assert read_taxonomy('a', names).prompts == ('tv', 'bed', 'background')
+    whole = read_taxonomy('a', dict(classes=names, synonym='whole', prompt='a {}'))
+    assert whole.prompts == ('a tv, television set', 'a bed', 'a background')
+    with pytest.raises(UserError, match="synonym='last'; expected 'first' or 'whole'"):
+        read_taxonomy('a', dict(classes=names, synonym='last'))
+
+
+def test_the_cost_of_a_mask_is_its_focal_loss_however_sure_it_is() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 4, 5) * torch.tensor([1., 8., 60.])[:, None, None]
+    masks = torch.rand(2, 4, 5) > 0.5
+    cost = MaskFocalCost(20.)(InstanceData(masks=logits), InstanceData(masks=masks))
+    expected = [[20 * sigmoid_focal_loss(one, mask.float(), reduction='mean') for mask in masks]
+                for one in logits]
+    torch.testing.assert_close(cost, torch.tensor(expected))
+
+
+@pytest.mark.parametrize('pre_norm', [False, True])
+def test_a_decoder_without_guidance_is_torchs_and_ignores_the_names(pre_norm: bool) -> None:
+    torch.manual_seed(0)
+    decoder = PlainDecoder(16, layers=2, heads=4, feedforward_channels=24, dropout=0., encoder_layers=2,
+                           pre_norm=pre_norm).eval()
+    given: dict[str, Any] = dict(d_model=16, nhead=4, dim_feedforward=24, dropout=0., batch_first=True,
+                                 norm_first=pre_norm)
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(**given), 2,
+                                    nn.LayerNorm(16) if pre_norm else None, enable_nested_tensor=False)
+    reference = nn.TransformerDecoder(nn.TransformerDecoderLayer(**given), 2, nn.LayerNorm(16))
+    assert decoder.encoder is not None
+    for ours, theirs in ((decoder.encoder, encoder), (decoder.decoder, reference)):
+        values = [torch.randn_like(value) for value in theirs.state_dict().values()]
+        theirs.load_state_dict(dict(zip(theirs.state_dict(), values)))
+        # Both list a layer's attentions, MLP and norms in the same order.
+        ours.load_state_dict(dict(zip(ours.state_dict(), values)))
+    query, visual, none = torch.zeros(2, 3, 16), torch.randn(2, 7, 16), torch.zeros(1, 7, 16)
+    with torch.no_grad():
+        found = decoder(query, visual, none, torch.randn(1, 5, 16))
+        torch.testing.assert_close(found[-1], reference(query, encoder(visual)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found, decoder(query, visual, none, torch.randn(1, 4, 16)))
+
+
+@pytest.mark.parametrize('changes', [
+    dict(pixel_channels=64), dict(project=True),
+    dict(pixel_decoder=dict(type='mmdet.PixelDecoder', norm_cfg=None)),
+    dict(decoder=dict(guided=False, layers=2, heads=4, encoder_layers=1))])
+def test_other_heads_train_and_test(changes: dict[str, Any]) -> None:
+    model = build(decode_head=dict(
+        dict(type='mmext.LMSegHead', in_channels=[32, 64, 128, 256], feat_channels=32, out_channels=24,
+             num_queries=6, decoder=dict(layers=2, heads=4)), **changes))
+    sum(model.train().loss(torch.rand(1, 3, 64, 64), [sample('pets')]).values()).backward()
+    assert all(p.grad is not None for p in model.decode_head.parameters())
+    assert model.eval().predict(torch.rand(1, 3, 64, 64), [sample('pets')])[0].pred_sem_seg.shape == (64, 64)

@@ -7,13 +7,15 @@ default (``frozen=False`` trains it).
 """
 from .decoder import CategoryGuidedDecoder
 from .guide import LanguageGuide
-from .head import LMSegHead, semantic_scores
+from .head import LMSegHead, MaskFocalCost, semantic_scores
 from .panoptic import LMSegFusionHead, LMSegPanoptic, Segment
+from .plain_decoder import PlainDecoder, PreNormPixelDecoder
 from .semantic import LMSeg
 from .taxonomy import Taxonomy, read_taxonomy
 from .text_encoder import CLIPTextContextEncoder
 
 __all__ = [
     'CLIPTextContextEncoder', 'CategoryGuidedDecoder', 'LMSeg', 'LMSegFusionHead', 'LMSegHead',
-    'LMSegPanoptic', 'LanguageGuide', 'Segment', 'Taxonomy', 'read_taxonomy', 'semantic_scores'
+    'LMSegPanoptic', 'LanguageGuide', 'MaskFocalCost', 'PlainDecoder', 'PreNormPixelDecoder', 'Segment',
+    'Taxonomy', 'read_taxonomy', 'semantic_scores'
 ]

@@ -127,17 +127,19 @@ class CategoryGuidedDecoder(BaseModule):
         rates = torch.linspace(0, drop_path_rate, layers).tolist()
         self.blocks = nn.ModuleList(CategoryGuidedBlock(channels, heads, mlp_ratio, rate) for rate in rates)
 
-    def forward(self, query: Tensor, visual: Tensor, text: Tensor) -> Tensor:
+    def forward(self, query: Tensor, visual: Tensor, position: Tensor, text: Tensor) -> Tensor:
         """The queries after every block.
 
         Args:
             query: ``(B, Q, C)``.
-            visual: ``(B, M, C)``, positions added.
+            visual: ``(B, M, C)``.
+            position: ``(1, M, C)``, added to the keys, which are the values too.
             text: ``(1, K, C)``, the same for all images.
 
         Returns:
             ``(layers, B, Q, C)``.
         """
+        visual = visual + position
         memories = (visual, text) if self.order == 'visual_text' else (text, visual)
         first, second = (F.layer_norm(memory, (self.channels, )) for memory in memories)
         states = []

@@ -13,21 +13,47 @@ import torch.nn.functional as F
 from mmdet.models.dense_heads import MaskFormerHead
 from mmdet.models.layers import MLP, SinePositionalEncoding
 from mmdet.models.layers.pixel_decoder import PixelDecoder
+from mmdet.models.task_modules.assigners.match_cost import FocalLossCost
 from mmengine.model import BaseModule, caffe2_xavier_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ....registry import MODELS, TASK_UTILS
 from .decoder import CategoryGuidedDecoder
+from .plain_decoder import PlainDecoder
 
 #: The published matching costs.
 ASSIGNER = dict(
     type='mmdet.HungarianAssigner',
     match_costs=[
         dict(type='mmdet.ClassificationCost', weight=1.0),
-        dict(type='mmdet.FocalLossCost', weight=20.0, binary_input=True),
+        dict(type='mmext.MaskFocalCost', weight=20.0),
         dict(type='mmdet.DiceCost', weight=1.0, pred_act=True, eps=1.0),
     ])
+
+
+@TASK_UTILS.register_module()
+class MaskFocalCost(FocalLossCost):
+    """mmdet's focal cost of masks, from their logits: it goes on growing where a wrong mask is sure.
+
+    mmdet takes the logarithm of the probability, which is constant beyond a logit of 17.
+
+    Args:
+        weight: Of the cost.
+        alpha: Weight of the pixels inside, beside 1 - alpha outside.
+        gamma: Exponent.
+    """
+
+    def __init__(self, weight: float = 1., alpha: float = 0.25, gamma: float = 2.) -> None:
+        super().__init__(alpha=alpha, gamma=gamma, binary_input=True, weight=weight)
+
+    def _mask_focal_loss_cost(self, cls_pred: Tensor, gt_labels: Tensor) -> Tensor:
+        """``(Q, N)`` of mask logits ``(Q, h, w)`` and masks ``(N, h, w)``."""
+        logits, masks = cls_pred.flatten(1), gt_labels.flatten(1).to(cls_pred)
+        probability = logits.sigmoid()
+        inside = -F.logsigmoid(logits) * self.alpha * (1 - probability)**self.gamma
+        outside = -F.logsigmoid(-logits) * (1 - self.alpha) * probability**self.gamma
+        return (inside @ masks.t() + outside @ (1 - masks).t()) / logits.shape[1] * self.weight
 
 
 @MODELS.register_module()
@@ -39,10 +65,14 @@ class LMSegHead(MaskFormerHead):
     Args:
         in_channels: Of the maps, from the finest.
         feat_channels: C.
+        pixel_channels: Inside the pixel decoder; C by default.
         out_channels: Channels of the mask features.
         num_queries: Q.
-        pixel_decoder: 'mmdet.PixelDecoder' or 'mmdet.TransformerEncoderPixelDecoder'.
-        decoder: Arguments of :class:`.CategoryGuidedDecoder` besides ``channels``.
+        pixel_decoder: 'mmdet.PixelDecoder', 'mmdet.TransformerEncoderPixelDecoder' or
+            'mmext.PreNormPixelDecoder'.
+        decoder: Arguments of :class:`.CategoryGuidedDecoder` besides ``channels``; with ``guided=False``
+            those of :class:`.PlainDecoder`.
+        project: Project the map for the decoder also where it has C channels already.
         positional_encoding: Of :class:`mmdet.models.layers.SinePositionalEncoding`; by default C / 2
             numbers an axis, normalised.
         cls_mlp_layers: Layers of an MLP before classification; 0 has none.
@@ -58,10 +88,12 @@ class LMSegHead(MaskFormerHead):
     def __init__(self,
                  in_channels: Sequence[int],
                  feat_channels: int = 256,
+                 pixel_channels: int | None = None,
                  out_channels: int = 256,
                  num_queries: int = 100,
                  pixel_decoder: dict | None = None,
                  decoder: dict | None = None,
+                 project: bool = False,
                  positional_encoding: dict | None = None,
                  cls_mlp_layers: int = 0,
                  tau_init: float = 0.07,
@@ -74,17 +106,20 @@ class LMSegHead(MaskFormerHead):
         # mmdet's constructor builds its own decoder and a classifier of fixed size.
         BaseModule.__init__(self, init_cfg)
         self.num_queries, self.background_weight = num_queries, background_weight
+        pixel_channels = pixel_channels or feat_channels
         self.pixel_decoder = MODELS.build(dict(
             pixel_decoder or dict(type='mmdet.PixelDecoder'), in_channels=list(in_channels),
-            feat_channels=feat_channels, out_channels=out_channels))
+            feat_channels=pixel_channels, out_channels=out_channels))
         # The plain pixel decoder hands the last map on; the one with an encoder has projected it.
-        memory_channels = in_channels[-1] if type(self.pixel_decoder) is PixelDecoder else feat_channels
-        self.input_proj = nn.Identity() if memory_channels == feat_channels else \
+        memory_channels = in_channels[-1] if type(self.pixel_decoder) is PixelDecoder else pixel_channels
+        self.input_proj = nn.Identity() if memory_channels == feat_channels and not project else \
             nn.Conv2d(memory_channels, feat_channels, 1)
         self.decoder_pe = SinePositionalEncoding(
             **(positional_encoding or dict(num_feats=feat_channels // 2, normalize=True)))
         self.query_embed = nn.Embedding(num_queries, feat_channels)
-        self.decoder = CategoryGuidedDecoder(feat_channels, **(decoder or {}))
+        decoder = dict(decoder or {})
+        kind = CategoryGuidedDecoder if decoder.pop('guided', True) else PlainDecoder
+        self.decoder: Any = kind(feat_channels, **decoder)
         self.mask_embed = MLP(feat_channels, feat_channels, out_channels, 3)
         self.cls_mlp = MLP(feat_channels, feat_channels, feat_channels, cls_mlp_layers) \
             if cls_mlp_layers else nn.Identity()
@@ -132,10 +167,9 @@ class LMSegHead(MaskFormerHead):
         mask_features, memory = self.pixel_decoder(x, [meta] * batch)
         memory = self.input_proj(memory)
         position = self.decoder_pe(None, memory[:1])
-        # The position is part of the values too.
-        memory = (memory + position).flatten(2).transpose(1, 2)
+        memory, position = (one.flatten(2).transpose(1, 2) for one in (memory, position))
         query = self.query_embed.weight.expand(batch, -1, -1)
-        return self.decoder(query, memory, text[None]), mask_features
+        return self.decoder(query, memory, position, text[None]), mask_features
 
     def classify(self, states: Tensor, text: Tensor) -> Tensor:
         """Cosines over the temperature, ``(..., K + 1)``, of queries ``(..., C)`` and text ``(K + 1, C)``."""

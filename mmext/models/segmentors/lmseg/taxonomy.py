@@ -7,7 +7,8 @@ from typing import Any
 
 from ....errors import UserError, did_you_mean
 
-_KEYS = ('classes', 'prompt', 'background', 'things')
+_KEYS = ('classes', 'prompt', 'background', 'things', 'synonym')
+_SYNONYMS = ('first', 'whole')
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ def read_taxonomy(name: str, config: Any) -> Taxonomy:
 
     Args:
         name: Of the taxonomy.
-        config: Class names, or ``dict(classes=..., prompt=..., background=..., things=...)``. Of a name
-            with commas the first synonym is used. ``prompt`` is the sentence around a name, with ``{}``
-            in its place; ``background`` the name of everything else; ``things`` names or ids.
+        config: Class names, or ``dict(classes=..., prompt=..., background=..., things=..., synonym=...)``.
+            Of a name with commas the first synonym is used, or with ``synonym='whole'`` all of it.
+            ``prompt`` is the sentence around a name, with ``{}`` in its place; ``background`` the name of
+            everything else; ``things`` names or ids.
 
     Raises:
         UserError: If there are no classes, two classes have the same prompt, or a key, thing or prompt
@@ -63,17 +65,24 @@ def read_taxonomy(name: str, config: Any) -> Taxonomy:
     template = config.get('prompt', '{}')
     if '{}' not in template:
         raise UserError(f"{where}: prompt={template!r} needs '{{}}' where the name goes")
+    synonym = config.get('synonym', 'first')
+    if synonym not in _SYNONYMS:
+        raise UserError(f'{where}: synonym={synonym!r}; expected {" or ".join(map(repr, _SYNONYMS))}')
+
+    def used(name: str) -> str:
+        return (name.split(',')[0] if synonym == 'first' else name).strip()
+
     names = [*classes, config.get('background', 'background')]
     first: dict[str, int] = {}
     for index, one in enumerate(names):
-        word = one.split(',')[0].strip() if isinstance(one, str) else ''
+        word = used(one) if isinstance(one, str) else ''
         if not word:
             raise UserError(f'{where}: class {index} is {one!r}; expected a name')
         before = first.setdefault(word.lower(), index)
         if before != index:
             raise UserError(f"{where}: classes {before} and {index} are both called '{word}': text cannot "
                             'tell them apart; give one of them another name')
-    prompts = tuple(template.replace('{}', one.split(',')[0].strip()) for one in names)
+    prompts = tuple(template.replace('{}', used(one)) for one in names)
     return Taxonomy(name, prompts, tuple(classes), template,
                     _things(where, config.get('things', ()), list(classes)), names[-1])
 
