@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import copy
 import fnmatch
-import gc
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -32,7 +30,7 @@ from mmengine.structures import InstanceData
 from mmext import hosts
 from mmext.apis.writers import replacing
 from mmext.cli.config import load_config
-from mmext.engine.analysis.versus import machine, resident
+from mmext.engine.analysis import versus
 from mmext.registry import MODELS
 
 _FPN = {'backbone.depth': 18, 'neck.in_channels': [64, 128, 256, 512]}
@@ -172,28 +170,11 @@ def peak(model: Any, images: int, size: int, form: str) -> tuple[int, int]:
     data = batch(images, size)
     with torch.no_grad():
         model.teacher1.extract_feat(torch.rand(1, 3, 64, 64))  # what the first call loads
-    gc.collect()
-    Path('/proc/self/clear_refs').write_text('5')  # the highest starts anew
-    before = resident('VmRSS')
-    take(form, model, data)
+    with versus.peak('cpu') as found:
+        take(form, model, data)
     gradients = sum(value.grad.numel() * value.grad.element_size() for value in model.parameters()
                     if value.grad is not None)
-    return resident('VmHWM') - before, gradients
-
-
-def apart(function: Callable[..., Any], *args: Any) -> Any:
-    """The result of a call in a process of its own, which has the model's memory already."""
-    context = multiprocessing.get_context('fork')
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: sender.send(function(*args)))
-    child.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    except EOFError:
-        raise RuntimeError(f'the process of {function.__name__} died; see above') from None
-    finally:
-        child.join()
+    return found[0], gradients
 
 
 def main() -> int:
@@ -221,8 +202,9 @@ def main() -> int:
     print('\n'.join(lines), flush=True)
     for name in chosen:
         model = build(name)
-        largest = apart(difference, model, args.images, args.size)
-        peaks = {form: apart(peak, model, args.images, args.size, form) for form in FORMS.values()}
+        largest = versus.in_child(difference, model, args.images, args.size, start='fork')
+        peaks = {form: versus.in_child(peak, model, args.images, args.size, form, start='fork')
+                 for form in FORMS.values()}
         took = {form: value / 2**20 for form, (value, _) in peaks.items()}
         gradients = [peaks[form][1] / 2**20 for form in ('sequential', 'pair')]
         cells = [name, *(f'{took[form]:,.0f}' for form in FORMS.values()),
@@ -231,7 +213,8 @@ def main() -> int:
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     if args.out:
-        text = HEADING.format(images=args.images, size=args.size) + machine('cpu') + '\n\n' + '\n'.join(lines)
+        heading = HEADING.format(images=args.images, size=args.size) + versus.machine('cpu')
+        text = '\n\n'.join([heading, '\n'.join(lines)])
         with replacing(args.out) as temporary:
             temporary.write_text(text + '\n', encoding='utf-8')
     return 0

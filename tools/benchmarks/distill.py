@@ -10,7 +10,6 @@ rounds). Peak memory is that of one pass in a process of its own.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
@@ -203,8 +202,8 @@ def teacher_rows(device: str, busy: bool) -> list[Row]:
 # -------------------------------------------------------------------------------------------- memory
 
 
-def _guide_pass(reduced: bool, device: str, threads: int, pipe: Any) -> None:
-    torch.set_num_threads(threads)
+def _guide_pass(reduced: bool, device: str) -> tuple[int, int]:
+    """Bytes of the pass at its peak, and of what is kept of it."""
     hosts.repair()
     guide = built(dict(
         type='mmext.Distiller',
@@ -221,28 +220,14 @@ def _guide_pass(reduced: bool, device: str, threads: int, pipe: Any) -> None:
     teacher = guide.networks['guide']
     for count in (1, 32):  # the first allocates what stays
         images = torch.randn(count, 3, 112, 112, device=device)
-        before = versus.resident('VmRSS')
-        if device == 'cuda':
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-        else:
-            Path('/proc/self/clear_refs').write_text('5')
-        kept = teacher.run(images, None, reduce=guide._reducers('guide', count) if reduced else None)
-        after = torch.cuda.max_memory_allocated() if device == 'cuda' else versus.resident('VmHWM')
+        with versus.peak(device) as found:
+            kept = teacher.run(images, None, reduce=guide._reducers('guide', count) if reduced else None)
         held = sum(one.numel() * one.element_size() for one in kept['t'])
-    pipe.send((after - before, held))
+    return found[0], held
 
 
 def memory_rows(device: str, busy: bool) -> list[tuple[str, str, str]]:
-    found = []
-    context = multiprocessing.get_context('spawn')
-    for reduced in (True, False):
-        receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_guide_pass, args=(reduced, device, torch.get_num_threads(), sender))
-        child.start()
-        sender.close()
-        found.append(receiver.recv())
-        child.join()
+    found = [versus.in_child(_guide_pass, reduced, device) for reduced in (True, False)]
     (peak, held), (plain_peak, plain_held) = (tuple(f'{one / 2**20:.1f}' for one in some) for some in found)
     return [('peak of the pass, MiB', peak, plain_peak), ('held until the loss, MiB', held, plain_held)]
 

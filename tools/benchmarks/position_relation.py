@@ -11,21 +11,16 @@ training step, each in a process of its own. On a GPU with Triton the fused kern
 from __future__ import annotations
 
 import argparse
-import gc
-import multiprocessing
 import os
-import platform
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmext.engine.analysis.versus import in_child, machine, peak, seconds
 from mmext.ops.kernels import triton_importable
 from mmext.ops.position_relation import box_differences, position_relation
 
@@ -137,17 +132,6 @@ def assert_equal(case: Case, device: str, ours: type[Ours]) -> float:
     return worst
 
 
-def _seconds(call: Callable[[], object], device: str) -> float:
-    clock = time.process_time if device == 'busy' else time.perf_counter
-    if device == 'cuda':
-        torch.cuda.synchronize()
-    start = clock()
-    call()
-    if device == 'cuda':
-        torch.cuda.synchronize()
-    return clock() - start
-
-
 def timings(case: Case, device: str, kind: type[Ours], rounds: int, busy: bool) -> list[list[float]]:
     """Best seconds of a training step and of a forward pass, ours and the straightforward one's."""
     inputs = case.inputs(device)
@@ -156,63 +140,21 @@ def timings(case: Case, device: str, kind: type[Ours], rounds: int, busy: bool) 
     for _ in range(rounds):
         for index, module in enumerate(modules):
             clock = 'busy' if busy else device
-            training = _seconds(partial(step, module, inputs), clock)
+            training = seconds(partial(step, module, inputs), clock)
             with torch.no_grad():
-                forward = _seconds(partial(module, *inputs), clock)
+                forward = seconds(partial(module, *inputs), clock)
             best[index] = [min(pair) for pair in zip(best[index], (training, forward))]
     return best
 
 
-def _resident(field: str) -> int:
-    """A line of /proc/self/status in bytes: VmRSS is memory now, VmHWM the highest so far."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f'no {field} in /proc/self/status')
-
-
-def _peak_in_child(case: Case, device: str, kind: Any, threads: int, pipe: Any) -> None:
-    torch.set_num_threads(threads)
-    module = build(kind, device)
-    step(module, Case(10).inputs(device))
-    inputs = case.inputs(device)
-    gc.collect()
-    if device == 'cuda':
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    else:
-        Path('/proc/self/clear_refs').write_text('5')  # the highest starts anew
-        before = _resident('VmRSS')
-    step(module, inputs)
-    after = torch.cuda.max_memory_allocated() if device == 'cuda' else _resident('VmHWM')
-    pipe.send(after - before)
-
-
-def peak_memory(case: Case, device: str, kind: Any) -> int:
+def peak_of_step(case: Case, device: str, kind: type[nn.Module]) -> int:
     """Bytes that one training step needs on top of the weights and the input."""
-    context = multiprocessing.get_context('spawn')
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_peak_in_child,
-                            args=(case, device, kind, torch.get_num_threads(), sender))
-    child.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    except EOFError:
-        raise RuntimeError('the process that measures memory died; too little memory?') from None
-    finally:
-        child.join()
-
-
-def machine(device: str) -> str:
-    """What this runs on."""
-    if device == 'cuda':
-        where = torch.cuda.get_device_name()
-    else:
-        names = [line.split(':', 1)[1].strip() for line in
-                 Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')]
-        where = f'{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads'
-    return f'{where}; torch {torch.__version__}, float32, Python {platform.python_version()}'
+    module = build(kind, device)
+    for size in (Case(10), case):
+        inputs = size.inputs(device)
+        with peak(device) as found:
+            step(module, inputs)
+    return found[0]
 
 
 TRITON = """
@@ -234,7 +176,7 @@ def row(name: str, case: Case, device: str, kind: type[Ours], rounds: int, busy:
     """A line of the table."""
     difference = assert_equal(case, device, kind)
     ours, theirs = timings(case, device, kind, rounds, busy)
-    peaks = [peak_memory(case, device, one) for one in (kind, Straightforward)]
+    peaks = [in_child(peak_of_step, case, device, one) for one in (kind, Straightforward)]
     cells = [name + (', Triton' if kind is Fused else ''), f'{case.total}x{case.total}']
     for a, b in zip(ours, theirs):
         cells += [f'{_short(1e3 * a)} ({_short(1e3 * b)})', f'**{b / a:.1f}**']

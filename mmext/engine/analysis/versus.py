@@ -14,9 +14,11 @@ import platform
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +85,7 @@ def difference(case: Case, device: str) -> float:
     return worst
 
 
-def _seconds(call: Callable[[], object], clock: str) -> float:
+def seconds(call: Callable[[], object], clock: str) -> float:
     """Seconds of ``call``; ``clock`` is 'cpu', 'cuda' or 'busy': the processor's time."""
     now = time.process_time if clock == 'busy' else time.perf_counter
     if clock == 'cuda':
@@ -98,10 +100,10 @@ def _seconds(call: Callable[[], object], clock: str) -> float:
 def _times(module: nn.Module, x: Tensor, clock: str) -> list[float]:
     """Seconds of forward, backward and inference, measured once."""
     losses: list[Tensor] = []
-    forward = _seconds(lambda: losses.append(loss_of(module(x))), clock)
-    backward = _seconds(lambda: losses[0].backward(), clock)
+    forward = seconds(lambda: losses.append(loss_of(module(x))), clock)
+    backward = seconds(lambda: losses[0].backward(), clock)
     with torch.no_grad():
-        return [forward, backward, _seconds(lambda: module(x), clock)]
+        return [forward, backward, seconds(lambda: module(x), clock)]
 
 
 def timings(case: Case, device: str, rounds: int, budget: float, busy: bool) -> list[list[float]]:
@@ -135,40 +137,69 @@ def resident(field: str) -> int:
     raise RuntimeError(f'no {field} in /proc/self/status')
 
 
-def _peak_in_child(case: Case, device: str, reference: bool, threads: int,
-                   pipe: Connection) -> None:
-    torch.set_num_threads(threads)
-    for size in (case.small(), case):
-        module, x = size.build(device)
-        if reference:
-            size.reference(module)
-        x.requires_grad_()
-        gc.collect()
-        if device == 'cuda':
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-        else:
-            Path('/proc/self/clear_refs').write_text('5')  # the highest starts anew
-            before = resident('VmRSS')
-        loss_of(module(x)).backward()
-        after = torch.cuda.max_memory_allocated() if device == 'cuda' else resident('VmHWM')
-    pipe.send(after - before)
+@contextmanager
+def peak(device: str) -> Iterator[list[int]]:
+    """A list that after the block has the bytes which it needed on top of what was there before.
+
+    Only in a process of its own (:func:`in_child`) and after a small run of the same: freed memory stays
+    with a process, and the first run allocates what stays.
+    """
+    found: list[int] = []
+    gc.collect()
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        Path('/proc/self/clear_refs').write_text('5')  # the highest starts anew
+        before = resident('VmRSS')
+    yield found
+    after = torch.cuda.max_memory_allocated() if device == 'cuda' else resident('VmHWM')
+    found.append(after - before)
 
 
-def peak_memory(case: Case, device: str, reference: bool) -> int:
-    """Bytes that one training step needs on top of the weights and the input."""
-    context = multiprocessing.get_context('spawn')
+def in_child(function: Callable[..., Any], *args: Any, start: str = 'spawn') -> Any:
+    """What ``function(*args)`` returns in a process of its own with as many threads as here.
+
+    Args:
+        function: What to call.
+        *args: Its arguments; with 'spawn' they are pickled.
+        start: How the process starts: 'spawn', or 'fork' for one that has this one's memory.
+
+    Raises:
+        RuntimeError: If that process dies.
+    """
+    context: Any = multiprocessing.get_context(start)
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_peak_in_child,
-                            args=(case, device, reference, torch.get_num_threads(), sender))
+    child = context.Process(target=_send, args=(sender, torch.get_num_threads(), function, args))
     child.start()
     sender.close()
     try:
         return receiver.recv()
     except EOFError:
-        raise RuntimeError('the process that measures memory died; too little memory?') from None
+        raise RuntimeError(f'the process of {function.__name__} died; too little memory?') from None
     finally:
         child.join()
+
+
+def _send(pipe: Connection, threads: int, function: Callable[..., Any], args: Sequence[Any]) -> None:
+    torch.set_num_threads(threads)
+    pipe.send(function(*args))
+
+
+def _peak_of_step(case: Case, device: str, reference: bool) -> int:
+    for size in (case.small(), case):
+        module, x = size.build(device)
+        if reference:
+            size.reference(module)
+        x.requires_grad_()
+        with peak(device) as found:
+            loss_of(module(x)).backward()
+    return found[0]
+
+
+def peak_memory(case: Case, device: str, reference: bool) -> int:
+    """Bytes that one training step needs on top of the weights and the input."""
+    return in_child(_peak_of_step, case, device, reference)
 
 
 def machine(device: str) -> str:
