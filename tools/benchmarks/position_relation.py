@@ -126,7 +126,8 @@ def assert_equal(case: Case, device: str, ours: type[Ours]) -> float:
         bias = step(module, (src.to(dtype), tgt.to(dtype), mask))
         grads = [parameter.grad for parameter in module.parameters()]
         found.append((bias.masked_fill(bias.isneginf(), 0), *grads))
-    worst = max(float((one - other).abs().max() / other.abs().max()) for one, other in zip(*found))
+    worst = max(float((one - other).detach().abs().max() / other.detach().abs().max())
+                for one, other in zip(*found))
     if not worst <= (1e-4 if ours is Fused else 1e-9):
         raise AssertionError(f'results differ by {worst:.2g} of their largest value')
     return worst
