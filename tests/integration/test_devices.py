@@ -4,6 +4,7 @@ A GPU is not needed, see tests/pretend_device.py.
 """
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.evaluator import Evaluator
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils._pytree import tree_flatten
 
@@ -20,6 +21,8 @@ from mmext.cli.config import load_config
 
 from ..pretend_device import DEVICE, OtherDevice, pretend_device
 from .test_toy_configs import OWN, SMALL, TOYS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def _shrunk(path: Path) -> Config:
@@ -37,32 +40,71 @@ def _loader(cfg: Config, phase: str) -> Any:
     return Runner.build_dataloader(loader, seed=0)
 
 
-@pytest.mark.parametrize('config', TOYS)
-def test_nothing_is_forgotten_on_the_processor(config: Path, toy_data: Path) -> None:
-    cfg = _shrunk(config)
+def _built(cfg: Config) -> Any:
     if cfg.get('data_preprocessor') is not None:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     init_default_scope(cfg.default_scope)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        torch.manual_seed(0)
-        model = MODELS.build(cfg.model)
-        model.init_weights()
-        model = revert_sync_batchnorm(model)
-        data = next(iter(_loader(cfg, 'train')))
-        with pretend_device():
-            model.to(DEVICE).train()
-            total, _ = model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))
-            total.backward()
-            gradients = [one.grad for one in model.parameters() if one.grad is not None]
-            assert gradients and all(isinstance(one, OtherDevice) for one in (total, *gradients))
-            if cfg.get('val_dataloader') is not None:
-                loader = _loader(cfg, 'val')
-                data = next(iter(loader))
-                metric = Evaluator(cfg.val_evaluator)
-                metric.dataset_meta = loader.dataset.metainfo
-                metric.process(model.eval().val_step(data), data)
-                kept = tree_flatten([one.results for one in metric.metrics])[0]
-                assert kept and not any(isinstance(one, OtherDevice) for one in kept)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    return revert_sync_batchnorm(model)
+
+
+def _losses_are_there(model: Any, data: Any) -> None:
+    model.train()
+    total, _ = model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))
+    total.backward()
+    gradients = [one.grad for one in model.parameters() if one.grad is not None]
+    assert gradients and all(isinstance(one, OtherDevice) for one in (total, *gradients))
+
+
+@pytest.mark.parametrize('config', TOYS)
+def test_nothing_is_forgotten_on_the_processor(config: Path, toy_data: Path) -> None:
+    cfg = _shrunk(config)
+    model = _built(cfg)
+    data = next(iter(_loader(cfg, 'train')))
+    with pretend_device():
+        _losses_are_there(model.to(DEVICE), data)
+        if cfg.get('val_dataloader') is not None:
+            loader = _loader(cfg, 'val')
+            data = next(iter(loader))
+            metric = Evaluator(cfg.val_evaluator)
+            metric.dataset_meta = loader.dataset.metainfo
+            metric.process(model.eval().val_step(data), data)
+            kept = tree_flatten([one.results for one in metric.metrics])[0]
+            assert kept and not any(isinstance(one, OtherDevice) for one in kept)
+
+
+def test_generated_captions(toy_data: Path) -> None:
+    cfg = _shrunk(CONFIGS / 'cgg/cgg_r18_toy.py')
+    cfg.model.test_cfg.caption = True
+    model = _built(cfg)
+    with pretend_device():
+        results = model.to(DEVICE).eval().val_step(next(iter(_loader(cfg, 'val'))))
+    assert all(isinstance(one.metainfo['caption'], str) for one in results)
+
+
+@pytest.mark.parametrize('where', ['ram', 'disk'])
+def test_cached_teacher(where: str, toy_data: Path, tmp_path: Path) -> None:
+    cfg = _shrunk(CONFIGS / 'distill/kd_emov2-resnet18_toy.py')
+    cfg.model.teachers.big.cache = dict(where=where, **({'dir': str(tmp_path)} if where == 'disk' else {}))
+    model = _built(cfg)
+    data = next(iter(_loader(cfg, 'val')))  # the same pictures every time
+    with pretend_device():
+        model.to(DEVICE)
+        for _ in range(2):
+            _losses_are_there(model, copy.deepcopy(data))
+
+
+@pytest.mark.parametrize('mode', ['resident', 'sequential'])
+def test_ensemble(mode: str, toy_data: Path) -> None:
+    cfg = _shrunk(CONFIGS / 'emov2/atss_emov2_fpn_toy.py')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(dict(type='mmext.EnsembleDetector', mode=mode, detectors=[
+        dict(name=name, model=cfg.model) for name in ('one', 'two')]))
+    with pretend_device():
+        results = model.to(DEVICE).eval().val_step(next(iter(_loader(cfg, 'val'))))
+    assert all(isinstance(one.pred_instances.bboxes, OtherDevice) for one in results)
 
 
 def test_the_device_refuses_what_is_elsewhere() -> None:
