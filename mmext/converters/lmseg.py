@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError, did_you_mean
-from ..models.segmentors.lmseg.plain_decoder import detr_layer
 from .base import ConversionReport, Converter, Rule, take
 
 # The released configurations with CLIP's ResNet-50.
@@ -133,6 +132,7 @@ class LMSegConverter(Converter):
         norm = _PIXEL_NORMS[_choose('pixel_decoder.norm', pixel['norm'], _PIXEL_NORMS)]
         decoder: dict[str, Any] = dict(type='mmdet.PixelDecoder', norm_cfg=norm and dict(norm))
         if kind == _ENCODER:
+            from ..models.segmentors.lmseg.plain_decoder import detr_layer  # with the hosts
             decoder.update(
                 type='mmext.PreNormPixelDecoder' if pixel['pre_norm'] else
                 'mmdet.TransformerEncoderPixelDecoder',
