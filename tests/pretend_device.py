@@ -62,24 +62,28 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if not there and (device is None or torch.device(device) != DEVICE):
         return func(*args, **kwargs)
     forgotten = [one for one in tensors if not isinstance(one, OtherDevice) and one.ndim]
-    if there and forgotten and func not in _COPY and not (func in _INDEX and isinstance(args[0], OtherDevice)
-                                                          and not _are_values(func, args, forgotten)):
+    if there and forgotten and not _may_mix(func, args):
         raise RuntimeError(f'Expected all tensors to be on the same device: {func} got '
                            f'{[tuple(one.shape) for one in forgotten]} of the processor')
     inner = dict(kwargs, device='cpu') if device is not None else kwargs
     out = func(*tree_map_only(OtherDevice, lambda one: one.held, args),
                **tree_map_only(OtherDevice, lambda one: one.held, inner))
-    goes = (device is None and isinstance(there[0] if func not in _COPY else args[0], OtherDevice)) or (
-        device is not None and torch.device(device) == DEVICE)
+    if device is not None:
+        goes = torch.device(device) == DEVICE
+    else:
+        goes = isinstance(args[0] if func in _COPY else there[0], OtherDevice)
     if not goes:
         return out
-    return return_and_correct_aliasing(func, args, kwargs, tree_map_only(Tensor, OtherDevice, out)) \
-        if there else tree_map_only(Tensor, OtherDevice, out)
+    out = tree_map_only(Tensor, OtherDevice, out)
+    return return_and_correct_aliasing(func, args, kwargs, out) if there else out
 
 
-def _are_values(func: Any, args: Any, forgotten: list[Tensor]) -> bool:
-    """Whether one of the tensors is not an index, but what is written."""
-    return 'put' in str(func) and any(args[2] is one for one in forgotten)
+def _may_mix(func: Any, args: Any) -> bool:
+    """Copies go between devices, and indices may be of the processor; what is written may not."""
+    if func not in _INDEX or not isinstance(args[0], OtherDevice):
+        return func in _COPY
+    written = args[2] if len(args) > 2 else None
+    return written is None or isinstance(written, OtherDevice) or not written.ndim
 
 
 class _Mode(TorchDispatchMode):
@@ -128,7 +132,7 @@ def pretend_device() -> Iterator[None]:
     """Within, :data:`DEVICE` holds data; mmcv's operations, mmengine's indexing and autocast know it."""
     autocast = torch.autocast
     compiled: list[Any] = [module for name, module in sys.modules.items()
-                if name.startswith('mmcv.ops.') and hasattr(module, 'ext_module')]
+                           if name.startswith('mmcv.ops.') and hasattr(module, 'ext_module')]
     kept = [module.ext_module for module in compiled]
     for module in compiled:
         module.ext_module = _Compiled(module.ext_module)

@@ -1,6 +1,7 @@
 """The benchmarks' measuring: a table of ratios, after the results were compared."""
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_a_wrong_form_is_found() -> None:
 def test_timings_of_both_forms() -> None:
     ours, theirs = versus.timings(_Linear(), 'cpu', rounds=2, budget=10., busy=False)
     assert len(ours) == len(theirs) == 3 and all(0 < one < 10 for one in (*ours, *theirs))
+
+
+def _allocate(mebibytes: int) -> int:
+    """Bytes measured for a tensor of so many mebibytes that is gone before the end."""
+    for size in (1, mebibytes):
+        with versus.peak('cpu') as found:
+            torch.ones(size, 2**18).sum()
+    return found[0]
+
+
+def test_peak_memory_in_a_process_of_its_own() -> None:
+    assert 0.9 < versus.in_child(_allocate, 64) / 2**26 < 1.3
+    with pytest.raises(RuntimeError, match=r'the process of _exit died'):
+        versus.in_child(os._exit, 1)
 
 
 def test_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

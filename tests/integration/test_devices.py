@@ -90,10 +90,13 @@ def test_cached_teacher(where: str, toy_data: Path, tmp_path: Path) -> None:
     cfg.model.teachers.big.cache = dict(where=where, **({'dir': str(tmp_path)} if where == 'disk' else {}))
     model = _built(cfg)
     data = next(iter(_loader(cfg, 'val')))  # the same pictures every time
+    passes: list[Any] = []
+    model.networks['big'].module.register_forward_hook(lambda *_: passes.append(None))
     with pretend_device():
         model.to(DEVICE)
         for _ in range(2):
             _losses_are_there(model, copy.deepcopy(data))
+    assert len(passes) == 1, 'the second time the cache answers'
 
 
 @pytest.mark.parametrize('mode', ['resident', 'sequential'])
