@@ -29,7 +29,7 @@ def even_mapping(guides: int, targets: int) -> dict[int, int]:
 def centred_gram(features: Tensor) -> Tensor:
     """``H X X^T H`` of features ``(n, ...)``."""
     flat = features.flatten(1)
-    return _centred(flat @ flat.t())  # n x n means instead of a centred copy of all features
+    return _centred(flat @ flat.t())  # n x n, instead of a centred copy of all features
 
 
 def hsic(features: Tensor, others: Tensor) -> Tensor:
